@@ -1,0 +1,22 @@
+"""Attention-based speech recognition: train, transcribe, evaluate.
+
+``asr_attn.load("model.safetensors").transcribe("speech.wav").text`` transcribes a file.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from asr_attn.recognizer import Recognizer, Transcript, load
+
+__all__ = ["Recognizer", "Transcript", "__version__", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    # torch takes seconds to import: only those who transcribe should wait for it
+    if name in ("Recognizer", "Transcript", "load"):
+        from asr_attn import recognizer
+
+        return getattr(recognizer, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,97 @@
+"""Augmentation of training speech: speed and volume of waveforms, masks over features."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import soxr
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class AugmentationConfig:
+    """How training speech is varied; all of it is off for validation and transcribing."""
+
+    speed: tuple[float, ...] = (0.9, 1.0, 1.1)
+    """Factors to choose from: 1.1 is 10 % faster and higher (Ko et al. 2015)."""
+    gain_db: float = 6.0
+    """Volume changes by up to this many decibels either way."""
+    noise_probability: float = 0.0
+    """Share of the utterances that get white noise."""
+    noise_snr_db: tuple[float, float] = (10.0, 40.0)
+    """Range of the signal-to-noise ratio of that noise."""
+    frequency_masks: int = 2
+    """Bands that are blanked out per utterance (SpecAugment, Park et al. 2019)."""
+    frequency_mask_bins: int = 15
+    """Greatest width of such a band in mel bins."""
+    time_masks: int = 2
+    """Stretches of time that are blanked out per utterance."""
+    time_mask_frames: int = 20
+    """Greatest length of such a stretch in frames."""
+    time_mask_share: float = 0.2
+    """Greatest length of such a stretch as a share of the utterance."""
+
+    def __post_init__(self) -> None:
+        if not self.speed or min(self.speed) < 0.5 or max(self.speed) > 2.0:
+            raise ValueError(f"augmentation.speed needs factors from 0.5 to 2, not {self.speed}")
+        if not 0 <= self.noise_probability <= 1 or not 0 <= self.time_mask_share <= 1:
+            raise ValueError(
+                "augmentation.noise_probability and augmentation.time_mask_share are from 0 to 1"
+            )
+
+
+def perturb_waveform(
+    samples: NDArray[np.float32], config: AugmentationConfig, random: np.random.Generator
+) -> NDArray[np.float32]:
+    """Change speed, volume and noise of one waveform (samples,) as ``config`` says."""
+    speed = float(random.choice(config.speed))
+    if speed != 1.0:
+        samples = soxr.resample(samples, speed, 1.0, quality="MQ")
+    gain = 10.0 ** (random.uniform(-config.gain_db, config.gain_db) / 20.0)
+    samples = samples * np.float32(gain)
+    if random.random() < config.noise_probability:
+        snr = random.uniform(*config.noise_snr_db)
+        level = np.sqrt(np.mean(np.square(samples)) + 1e-12) * 10.0 ** (-snr / 20.0)
+        samples = samples + np.float32(level) * random.standard_normal(
+            len(samples), dtype=np.float32
+        )
+    return samples
+
+
+def spec_augment(features: Tensor, lengths: Tensor, config: AugmentationConfig) -> Tensor:
+    """Blank out random bands and stretches of time (SpecAugment without time warping).
+
+    Args:
+        features: (B, T, D) normalised, so that zero is the mean of the training set.
+        lengths: (B,) frames.
+        config: numbers and sizes of the masks.
+
+    Returns:
+        (B, T, D) with zeros under the masks.
+    """
+    batch, frames, bins = features.shape
+    device = features.device
+
+    def spans(count: int, widest: Tensor, room: Tensor, size: int) -> Tensor:
+        """Union of ``count`` random spans per utterance: (B, size) bool."""
+        draws = torch.rand(2, batch, count, device=device)
+        width = draws[0] * (widest[:, None] + 1.0)
+        start = draws[1] * (room[:, None] - width).clamp(min=0.0)
+        steps = torch.arange(size, device=device)[None, None, :]
+        return (
+            (steps >= start.floor()[..., None])
+            & (steps < (start.floor() + width.floor())[..., None])
+        ).any(dim=1)
+
+    if config.frequency_masks:
+        room = torch.full((batch,), float(bins), device=device)
+        widest = room.clamp(max=config.frequency_mask_bins)
+        bands = spans(config.frequency_masks, widest, room, bins)
+        features = features.masked_fill(bands[:, None, :], 0.0)
+    if config.time_masks:
+        room = lengths.float()
+        widest = (room * config.time_mask_share).clamp(max=config.time_mask_frames)
+        stretches = spans(config.time_masks, widest, room, frames)
+        features = features.masked_fill(stretches[:, :, None], 0.0)
+    return features

@@ -1,0 +1,123 @@
+"""Log-mel features, computed inside the model so that training and transcribing share one path."""
+
+from dataclasses import dataclass
+
+import torch
+import torchaudio
+from torch import Tensor, nn
+
+from asr_attn.nn.masking import padding_mask, zero_padding
+
+LOG_FLOOR = 1e-6
+"""Mel power that counts as silence; full scale is about 1e3."""
+
+
+@dataclass(frozen=True)
+class FeaturesConfig:
+    """Settings of the log-mel features."""
+
+    sample_rate: int = 16000
+    """Samples per second the model works at; audio is resampled to it."""
+    n_mels: int = 80
+    """Mel bands D."""
+    window_ms: float = 25.0
+    """Length of a Hann window in milliseconds."""
+    hop_ms: float = 10.0
+    """Milliseconds from one frame to the next."""
+    min_hz: float = 20.0
+    """Lower edge of the lowest band."""
+    max_hz: float | None = None
+    """Upper edge of the highest band; half the sample rate when not given."""
+
+    def __post_init__(self) -> None:
+        if self.sample_rate < 1000:
+            raise ValueError(f"features.sample_rate is at least 1000 Hz, not {self.sample_rate}")
+        if self.n_mels < 1 or self.hop_ms <= 0 or self.window_ms < self.hop_ms:
+            raise ValueError(
+                "features need n_mels >= 1 and window_ms >= hop_ms > 0, not "
+                f"n_mels={self.n_mels}, window_ms={self.window_ms}, hop_ms={self.hop_ms}"
+            )
+        top = self.max_hz if self.max_hz is not None else self.sample_rate / 2
+        if not 0 <= self.min_hz < top <= self.sample_rate / 2:
+            raise ValueError(
+                "features need 0 <= min_hz < max_hz <= sample_rate / 2, not "
+                f"min_hz={self.min_hz}, max_hz={top}, sample_rate={self.sample_rate}"
+            )
+
+    @property
+    def hop_length(self) -> int:
+        """Samples from one frame to the next."""
+        return round(self.sample_rate * self.hop_ms / 1000)
+
+    @property
+    def window_length(self) -> int:
+        """Samples in one window."""
+        return round(self.sample_rate * self.window_ms / 1000)
+
+
+class LogMel(nn.Module):
+    """Natural logarithm of mel-band power, normalised by the mean and deviation of the training set.
+
+    Slaney's mel scale and area normalisation, as librosa computes by default. Frames are centred
+    and the ends padded with zeros, which is what padding in a batch looks like, so an utterance
+    gives the same features alone and in any batch.
+    """
+
+    bank: Tensor
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, config: FeaturesConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.hop_length = config.hop_length
+        n_fft = 1 << (config.window_length - 1).bit_length()
+        self.spectrogram = torchaudio.transforms.Spectrogram(
+            n_fft=n_fft,
+            win_length=config.window_length,
+            hop_length=self.hop_length,
+            power=2.0,
+            pad_mode="constant",
+        )
+        bank = torchaudio.functional.melscale_fbanks(
+            n_fft // 2 + 1,
+            f_min=config.min_hz,
+            f_max=config.max_hz if config.max_hz is not None else config.sample_rate / 2,
+            n_mels=config.n_mels,
+            sample_rate=config.sample_rate,
+            norm="slaney",
+            mel_scale="slaney",
+        )
+        self.register_buffer("bank", bank, persistent=False)
+        self.register_buffer("mean", torch.zeros(config.n_mels))
+        self.register_buffer("deviation", torch.ones(config.n_mels))
+
+    def log_mel(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Features before normalisation; arguments and shapes as in ``forward``."""
+        with torch.autocast(waveforms.device.type, enabled=False):
+            power = self.spectrogram(waveforms.float()).transpose(1, 2)
+            features = torch.matmul(power, self.bank).clamp_(min=LOG_FLOOR).log_()
+        return features, lengths // self.hop_length + 1
+
+    def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute normalised features.
+
+        Args:
+            waveforms: (B, samples), zero where padded.
+            lengths: (B,) samples of each.
+
+        Returns:
+            (B, T, n_mels), zero where padded, and (B,) frames of each: ``samples // hop + 1``.
+        """
+        features, frames = self.log_mel(waveforms, lengths)
+        return zero_padding((features - self.mean) / self.deviation, frames), frames
+
+    def fit(self, batches: list[tuple[Tensor, Tensor]]) -> None:
+        """Set mean and deviation (per band) from batches of waveforms and their lengths."""
+        rows = []
+        for waveforms, lengths in batches:
+            features, frames = self.log_mel(waveforms, lengths)
+            rows.append(features[padding_mask(frames, features.size(1))])
+        frames_all = torch.cat(rows)
+        self.mean.copy_(frames_all.mean(dim=0))
+        self.deviation.copy_(frames_all.std(dim=0, correction=0).clamp(min=1e-3))

@@ -1,0 +1,244 @@
+"""Decoding of audio files to mono samples at one rate.
+
+What a file lacks is never made up: a file that is missing, damaged, cut short or holds no usable
+samples is an `AudioError` that names it. Silence is sound, and no fault.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from asr_attn.audio.containers import missing_chunk_bytes, mp3_frames_counted, ogg_end
+from asr_attn.errors import AudioError
+
+AUDIO_SUFFIXES = frozenset(
+    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64"}
+)
+"""Endings of the files that `find_audio` takes for audio, in lower case."""
+
+# A duration in a manifest is often rounded, or counts an MP3's padding: this many seconds past the
+# end of the file lose no sound and are no fault.
+END_TOLERANCE = 0.1
+
+_UNSUPPORTED_SUFFIXES = frozenset(
+    {".m4a", ".m4b", ".aac", ".mp4", ".mov", ".3gp", ".amr", ".wma", ".webm", ".mkv", ".ac3"}
+)
+_AUDIO_MAGIC = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"FORM", b"caff", b"riff", b"ID3")
+_CONVERT = "convert it to wav or flac, for example with ffmpeg"
+_DAMAGED = "is damaged or cut short; copy or export it again"
+# After a seek MP3 misses the bits kept back in earlier frames, and Vorbis a block's first half:
+# decoding starts this many seconds earlier and drops them.
+_PRE_ROLL = 1.0
+# Source samples on either side of a part that soxr's HQ filter reaches, at most
+_FILTER_REACH = 256
+
+
+def read_audio(
+    path: Path, sample_rate: int, offset: float = 0.0, duration: float | None = None
+) -> NDArray[np.float32]:
+    """Reads a file, or a part of it, as mono samples; channels are averaged.
+
+    A part is what the same samples cut out of the whole would be: only what is needed is decoded,
+    and the resampling filter sees the sound on both sides of the cut.
+
+    Args:
+        path: the file; any format, sample rate and number of channels that libsndfile reads.
+        sample_rate: samples per second of the result.
+        offset: seconds to leave out at the start.
+        duration: seconds to read; None reads to the end. It may reach past the end of the file by
+            `END_TOLERANCE` seconds, and ends there.
+
+    Returns:
+        Shape (samples,); full scale is ±1.
+
+    Raises:
+        AudioError: the file cannot be read, is cut short, holds no samples or samples that are no
+            numbers, or the part is not inside it.
+    """
+    if sample_rate <= 0:
+        raise ValueError(f"sample_rate must be above 0, got {sample_rate}")
+    path = Path(path)
+    with _open(path) as source:
+        _check_part(source, offset, duration)
+        divisor = math.gcd(source.rate, sample_rate)
+        up, down = sample_rate // divisor, source.rate // divisor
+        reach = 0 if up == down else math.ceil(_FILTER_REACH * max(1.0, down / up))
+        begin = round(offset * sample_rate)
+        count = None if duration is None else round(duration * sample_rate)
+        # Decoding starts on a sample that both rates share, so that both count from it.
+        first = max(0, begin * down // up - reach) // down * down
+        last = source.frames
+        if count is not None:
+            last = min(last, -(-(begin + count) * down // up) + reach)
+        samples = _decode(source, first, max(first, last))
+    if up != down and samples.size:
+        samples = soxr.resample(samples, source.rate, sample_rate, quality="HQ")
+    begin -= first // down * up
+    samples = samples[begin : None if count is None else begin + count]
+    if not samples.size:
+        raise _fault(path, f"holds no samples from {offset:g} s on at {sample_rate} samples/s")
+    return np.ascontiguousarray(samples, dtype=np.float32)
+
+
+def audio_duration(path: Path) -> float:
+    """Returns a file's length in seconds as its header states it; little is decoded.
+
+    Raises:
+        AudioError: the file cannot be read, is cut short as far as the header tells, or is empty.
+    """
+    with _open(Path(path)) as source:
+        return source.frames / source.rate
+
+
+def find_audio(folder: Path) -> list[Path]:
+    """Returns the audio files in a folder and the folders below, by `AUDIO_SUFFIXES`, sorted.
+
+    Names that begin with "._" are left out: macOS writes them beside files on foreign disks, with
+    the same ending and no sound in them.
+
+    Raises:
+        AudioError: there is no such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise AudioError(f"{folder} is not a folder; give the folder that holds the recordings.")
+    found = (
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in AUDIO_SUFFIXES
+        and not path.name.startswith("._")
+        and path.is_file()
+    )
+    return sorted(found, key=Path.as_posix)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """An open file: its frames (samples per channel), rate, and the last frame to seek to."""
+
+    path: Path
+    sound: Any
+    frames: int
+    rate: int
+    seekable_to: int
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[_Source]:
+    """Opens a file and makes sure that it holds what it promises."""
+    try:
+        sound = soundfile.SoundFile(str(path))
+    except (soundfile.SoundFileError, TypeError, OSError):
+        raise _fault(path, _why_not_opened(path)) from None
+    with sound:
+        frames, seekable_to = _measure(path, sound)
+        yield _Source(path, sound, frames, sound.samplerate, seekable_to)
+
+
+def _measure(path: Path, sound: Any) -> tuple[int, int]:
+    """Returns the frames of the file and the last one that seeking finds exactly."""
+    frames = seekable_to = int(sound.frames)
+    if frames >= 2**62:  # libsndfile's word for "unknown", as in a flac written to a pipe
+        raise _fault(path, f"does not state its length; {_CONVERT}")
+    if sound.format in ("WAV", "WAVEX", "RF64", "AIFF") and (missing := missing_chunk_bytes(path)):
+        raise _fault(
+            path, f"lacks {missing} bytes of sound that its header promises: it {_DAMAGED}"
+        )
+    if sound.format == "OGG":
+        end = ogg_end(path)
+        if not end.complete:
+            raise _fault(path, f"has no end-of-stream mark: it {_DAMAGED}")
+        if sound.subtype == "VORBIS":
+            seekable_to = max(0, frames - end.tail)
+    if sound.format == "MP3" and (counted := mp3_frames_counted(path)) is not None:
+        if counted > frames + 2 * _mp3_frame_samples(sound.samplerate):
+            raise _fault(path, f"does not state its length, and its bit rate varies; {_CONVERT}")
+        frames = min(frames, counted)
+    if frames <= 0:
+        raise _fault(path, "holds no samples; record or export it again")
+    return frames, seekable_to
+
+
+def _mp3_frame_samples(rate: int) -> int:
+    """Returns the samples of an MP3 frame: some encoders count one frame too many or too few."""
+    return 1152 if rate >= 32000 else 576
+
+
+def _decode(source: _Source, first: int, last: int) -> NDArray[np.float32]:
+    """Returns the frames from `first` to before `last`, channels averaged: (last - first,)."""
+    start = first
+    if first and source.sound.format in ("MP3", "OGG"):
+        start = max(0, min(first, source.seekable_to) - math.ceil(_PRE_ROLL * source.rate))
+    try:
+        source.sound.seek(start)
+        samples = source.sound.read(last - start, dtype="float32", always_2d=True)
+    except soundfile.SoundFileError:
+        raise _fault(source.path, f"cannot be decoded: it {_DAMAGED}") from None
+    slack = _mp3_frame_samples(source.rate) if source.sound.format == "MP3" else 0
+    if len(samples) < last - start - slack:
+        raise _fault(
+            source.path,
+            f"ends after {start + len(samples)} of the {source.frames} samples that its header "
+            f"promises: it {_DAMAGED}",
+        )
+    samples = samples[first - start :]
+    if not np.isfinite(samples).all():
+        raise _fault(source.path, "holds samples that are no numbers (NaN or infinite); mend it")
+    mono: NDArray[np.float32] = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+    return mono
+
+
+def _check_part(source: _Source, offset: float, duration: float | None) -> None:
+    """Raises AudioError if the part is not inside the file."""
+    total = source.frames / source.rate
+    if not (math.isfinite(offset) and offset >= 0):
+        raise _fault(source.path, f"cannot be read from offset {offset} s; give 0 or more")
+    if offset >= total:
+        raise _fault(source.path, f"lasts {total:.3f} s, so offset {offset:g} s is past its end")
+    if duration is None:
+        return
+    if not (math.isfinite(duration) and duration > 0):
+        raise _fault(source.path, f"cannot be read for {duration} s; give a duration above 0")
+    if offset + duration > total + END_TOLERANCE:
+        raise _fault(
+            source.path,
+            f"lasts {total:.3f} s, so offset {offset:g} s with duration {duration:g} s runs "
+            "past its end",
+        )
+
+
+def _fault(path: Path, what: str) -> AudioError:
+    return AudioError(f"{path} {what}.")
+
+
+def _why_not_opened(path: Path) -> str:
+    """Says in words why libsndfile does not open a file: its own messages seldom do."""
+    if path.is_dir():
+        return "is a folder, not an audio file"
+    if not path.exists():
+        return "does not exist; check the path"
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(512)
+    except OSError as error:
+        return f"cannot be opened ({error.strerror or type(error).__name__}); check its permissions"
+    if not head:
+        return "is empty (0 bytes); copy or record it again"
+    suffix = path.suffix.lower()
+    if suffix in _UNSUPPORTED_SUFFIXES or head[4:8] == b"ftyp" or head[:4] == b"\x1a\x45\xdf\xa3":
+        return f"is in a format that is not supported ({suffix or 'no ending'}); {_CONVERT}"
+    if head.startswith(_AUDIO_MAGIC):
+        return f"has a header that cannot be read: it {_DAMAGED}"
+    if head.startswith(b"version https://git-lfs"):
+        return "is a Git LFS pointer, not the audio itself; fetch it with 'git lfs pull'"
+    if all(byte >= 32 or byte in b"\t\n\r\f" for byte in head):
+        return "holds text, not audio; download or export the recording again"
+    return f"holds no audio that can be read; {_CONVERT}"

@@ -1,0 +1,144 @@
+"""Model files: everything needed to transcribe, in one safetensors file.
+
+The file holds the weights (feature statistics among them); its metadata holds, as JSON, the
+format version, the settings of features and model, the tokenizer and the text normaliser, and
+facts about the training. Loading it runs no pickled code.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dacite
+import safetensors
+import safetensors.torch
+import torch
+
+from asr_attn.audio.features import FeaturesConfig
+from asr_attn.errors import CheckpointError
+from asr_attn.files import atomic_path
+from asr_attn.models.asr import AsrModel, ModelConfig
+from asr_attn.models.build import model_config_from_dict
+from asr_attn.text.normalizer import NormalizerConfig
+from asr_attn.text.tokenizer import Tokenizer, tokenizer_from_dict
+
+FORMAT_VERSION = 1
+_KEY = "asr_attn"
+MODEL_FILE = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network with what belongs to it.
+
+    Attributes:
+        network: the weights and how to use them.
+        features: settings of the features.
+        config: settings of the network.
+        tokenizer: text to tokens and back.
+        normalizer: how text was written in training.
+        info: facts about the training (data, WER, version); JSON values only.
+    """
+
+    network: AsrModel
+    features: FeaturesConfig
+    config: ModelConfig
+    tokenizer: Tokenizer
+    normalizer: NormalizerConfig
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+def save_model(path: Path, model: TrainedModel) -> None:
+    """Write a model file; on any failure the file that was there before stays.
+
+    Raises:
+        InputError: it cannot be written (full disk, no permission).
+    """
+    description = {
+        "format": FORMAT_VERSION,
+        "features": asdict(model.features),
+        "model": asdict(model.config),
+        "tokenizer": model.tokenizer.to_dict(),
+        "normalizer": asdict(model.normalizer),
+        "info": dict(model.info),
+    }
+    tensors = {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in model.network.state_dict().items()
+    }
+    data = safetensors.torch.save(tensors, {_KEY: json.dumps(description, ensure_ascii=False)})
+    with atomic_path(path) as scratch:
+        scratch.write_bytes(data)
+
+
+def load_model(path: str | Path, device: str | torch.device = "cpu") -> TrainedModel:
+    """Read a model file, or the model file of a run folder.
+
+    Args:
+        path: a file written by ``save_model``, or a folder with ``model.safetensors`` in it.
+        device: where to put the weights.
+
+    Returns:
+        The model, in evaluation mode.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or not a model file of this project.
+    """
+    path = Path(path)
+    if path.is_dir():
+        if not (path / MODEL_FILE).is_file():
+            raise CheckpointError(
+                f"{path}: this folder has no {MODEL_FILE}; name the model file, or the folder of "
+                "a training run that has finished at least one validation"
+            )
+        path = path / MODEL_FILE
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is no such model file; check the path")
+    description, tensors = _read(path)
+    if description.get("format") != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: has format version {description.get('format')}, but this asr_attn reads "
+            f"version {FORMAT_VERSION}; use the asr_attn that wrote it, or a newer one"
+        )
+    try:
+        features = dacite.from_dict(FeaturesConfig, description["features"])
+        config = model_config_from_dict(description["model"])
+        tokenizer = tokenizer_from_dict(description["tokenizer"])
+        normalizer = dacite.from_dict(NormalizerConfig, description["normalizer"])
+        network = AsrModel(features, config, len(tokenizer))
+        network.load_state_dict(tensors)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    except (KeyError, TypeError, ValueError, RuntimeError, dacite.DaciteError) as error:
+        raise CheckpointError(
+            f"{path}: its settings and its weights do not fit together "
+            f"({str(error).splitlines()[0]}); the file is damaged or was edited: get it again"
+        ) from error
+    network.to(device).eval()
+    return TrainedModel(
+        network, features, config, tokenizer, normalizer, description.get("info", {})
+    )
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Description and weights of a model file."""
+    try:
+        with safetensors.safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            if _KEY not in metadata:
+                raise CheckpointError(
+                    f"{path}: is a safetensors file, but not of asr_attn (it has no description "
+                    "of features, model and tokenizer); name a file that asr_attn wrote"
+                )
+            description = json.loads(metadata[_KEY])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise CheckpointError(
+            f"{path}: is not a whole model file (truncated, or of another kind); "
+            "copy or download it again, or name the model.safetensors of a training run"
+        ) from error
+    if not isinstance(description, dict):
+        raise CheckpointError(f"{path}: its description is damaged; get the file again")
+    return description, tensors

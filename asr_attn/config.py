@@ -1,0 +1,177 @@
+"""From Hydra's config to plain settings: schemas, typed errors, and the way back from JSON."""
+
+import dataclasses
+import difflib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dacite
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError
+
+from asr_attn.errors import ConfigError
+from asr_attn.files import atomic_path
+from asr_attn.models.asr import ModelConfig
+from asr_attn.models.build import model_config_from_dict
+from asr_attn.models.decoders import DECODERS
+from asr_attn.models.encoders import ENCODERS
+from asr_attn.nn.attention import ATTENTIONS
+from asr_attn.settings import AdamWConfig, OptimizerConfig, RunConfig
+
+CONFIG_FILE = "config.json"
+OPTIMIZERS: dict[str, type[OptimizerConfig]] = {"adamw": AdamWConfig}
+
+
+def register_schemas() -> None:
+    """Tell Hydra what keys and types there are, so that a mistake fails when it composes."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=_unlocked(RunConfig))
+    for group, table in (
+        ("model/encoder", ENCODERS),
+        ("model/attention", ATTENTIONS),
+        ("model/decoder", DECODERS),
+    ):
+        for name, (_, config_class) in table.items():
+            store.store(group=group, name=name, node=_unlocked(config_class))
+    for name, optimizer_class in OPTIMIZERS.items():
+        store.store(group="optimizer", name=name, node=_unlocked(optimizer_class))
+
+
+def _unlocked(config_class: type[Any]) -> DictConfig:
+    """A schema that may be changed: OmegaConf makes frozen dataclasses read-only."""
+    config: DictConfig = OmegaConf.structured(config_class)
+    _clear_readonly(config)
+    return config
+
+
+def _clear_readonly(node: DictConfig | ListConfig) -> None:
+    OmegaConf.set_readonly(node, None)
+    if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
+        for key in node:
+            child = node._get_node(key)
+            if isinstance(child, DictConfig | ListConfig):
+                _clear_readonly(child)
+
+
+def resolve(config: DictConfig) -> RunConfig:
+    """Turn a composed config into settings; nothing of Hydra travels further.
+
+    Raises:
+        ConfigError: values of the wrong kind, or that do not go together.
+    """
+    data = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    assert isinstance(data, dict)
+    return settings_from_dict({str(key): value for key, value in data.items()})
+
+
+def settings_from_dict(data: Mapping[str, Any]) -> RunConfig:
+    """Build settings from plain data.
+
+    Raises:
+        ConfigError: a key, a type or a value that does not belong there.
+    """
+    hooks: dict[type[Any], Callable[[Any], Any]] = {ModelConfig: model_config_from_dict}
+    try:
+        return dacite.from_dict(
+            RunConfig, dict(data), dacite.Config(strict=True, cast=[tuple], type_hooks=hooks)
+        )
+    except (dacite.DaciteError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(str(error)) from error
+
+
+def save_settings(path: Path, config: RunConfig) -> None:
+    """Write settings as JSON."""
+    text = json.dumps(dataclasses.asdict(config), indent=2, ensure_ascii=False)
+    with atomic_path(path) as scratch:
+        scratch.write_text(text + "\n", encoding="utf-8")
+
+
+def load_settings(path: Path) -> RunConfig:
+    """Read settings that ``save_settings`` wrote.
+
+    Raises:
+        ConfigError: the file is missing or damaged.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file; name the folder of a run") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read as settings of a run ({error})") from error
+    return settings_from_dict(data)
+
+
+def valid_keys(config: DictConfig, prefix: str = "") -> list[str]:
+    """All dotted keys of a config."""
+    keys = []
+    for key in config:
+        node = config._get_node(key)
+        name = prefix + str(key)
+        keys.append(name)
+        if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
+            keys.extend(valid_keys(node, f"{name}."))
+    return keys
+
+
+def nearest(key: str, valid: Iterable[str]) -> str | None:
+    """The valid key that ``key`` most likely was meant to be."""
+    valid = list(valid)
+    close = difflib.get_close_matches(key, valid, n=1, cutoff=0.6)
+    if close:
+        return close[0]
+    by_leaf = {name.rsplit(".", 1)[-1]: name for name in reversed(valid)}
+    leaf = difflib.get_close_matches(key.rsplit(".", 1)[-1], by_leaf, n=1, cutoff=0.7)
+    return by_leaf[leaf[0]] if leaf else None
+
+
+def check_overrides(arguments: Sequence[str], conf: Path) -> None:
+    """Compose the config once before Hydra does, to explain a mistake in one sentence.
+
+    Args:
+        arguments: of the command line.
+        conf: folder of the configs.
+
+    Raises:
+        ConfigError: an unknown key or group, or a value of the wrong type.
+    """
+    flags = [a for a in arguments if a.startswith("-")]
+    if any(flag not in ("-m", "--multirun") for flag in flags):
+        return  # --help, --cfg and their kin are Hydra's own
+    overrides = [a for a in arguments if not a.startswith("-")]
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        try:
+            chosen = [_first_choice(o) for o in overrides]
+            resolve(compose("train", overrides=chosen))
+        except ConfigError:
+            raise
+        except Exception as error:
+            raise ConfigError(_explain(error, overrides)) from error
+
+
+def _first_choice(override: str) -> str:
+    """``key=a`` for the sweep ``key=a,b``."""
+    parsed = OverridesParser.create().parse_override(override)
+    if not parsed.is_sweep_override():
+        return override
+    value = next(iter(parsed.sweep_string_iterator()))
+    return f"{parsed.key_or_group}={value}"
+
+
+def _explain(error: Exception, overrides: Sequence[str]) -> str:
+    """One sentence for what Hydra raised."""
+    cause = error.__cause__ or error
+    text = str(cause).splitlines()[0]
+    key = getattr(cause, "full_key", None)
+    if isinstance(cause, ConfigKeyError | ConfigAttributeError) or "not in" in text:
+        known = valid_keys(compose("train"))
+        asked = [o.split("=")[0].lstrip("+~") for o in overrides]
+        wrong = next((k for k in asked if k not in known), key or text)
+        near = nearest(wrong, known)
+        hint = f"; did you mean {near}?" if near else "; see python train.py --help"
+        return f"there is no setting {wrong}{hint}"
+    return f"{key}: {text}" if key else text

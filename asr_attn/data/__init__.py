@@ -1,0 +1,1 @@
+"""Data sets: manifests, batches, and the synthetic digits."""

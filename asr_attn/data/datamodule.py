@@ -1,0 +1,155 @@
+"""Lightning's view of the data: which batches each process trains and validates on."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from asr_attn.audio.augmentation import AugmentationConfig
+from asr_attn.data.batches import Batch, TrainingBatches, UtteranceBatches
+from asr_attn.data.manifest import Utterance
+from asr_attn.data.planning import (
+    LoadingConfig,
+    curriculum_limit,
+    plan_batches,
+    plan_examples,
+)
+from asr_attn.errors import InputError
+
+
+class _From(Sampler[int]):
+    """Indices in order from ``start`` on; its length stays the whole."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.start = 0
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.start, self.size))
+
+    def __len__(self) -> int:
+        return self.size
+
+
+class ResumableLoader(DataLoader[Batch]):
+    """A data loader that knows how many batches it has given, and can go on from there."""
+
+    def __init__(self, dataset: torch.utils.data.Dataset[Batch], size: int, workers: int) -> None:
+        self._from = _From(size)
+        # a generator of its own keeps the loader from drawing on the global random numbers
+        super().__init__(
+            dataset,
+            batch_size=None,
+            sampler=self._from,
+            num_workers=workers,
+            generator=torch.Generator(),
+        )
+        self._given = 0
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        self._given = self._from.start
+        for batch in super().__iter__():
+            self._given += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Batches given so far in this epoch."""
+        return {"given": self._given}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Start after the batches that were given before."""
+        self._from.start = self._given = int(state["given"])
+
+
+class SpeechData(pl.LightningDataModule):
+    """Training and validation batches.
+
+    Args:
+        train: training utterances with normalised texts.
+        dev: validation utterances with normalised texts.
+        sample_rate: of the model.
+        loading: how batches are made.
+        augmentation: how training speech is varied.
+        seed: of the run.
+        epochs: length of the training, for the curriculum.
+    """
+
+    def __init__(
+        self,
+        train: Sequence[Utterance],
+        dev: Sequence[Utterance],
+        sample_rate: int,
+        loading: LoadingConfig,
+        augmentation: AugmentationConfig,
+        seed: int,
+        epochs: int,
+    ) -> None:
+        super().__init__()
+        self.train = train
+        self.dev = dev
+        self.sample_rate = sample_rate
+        self.loading = loading
+        self.augmentation = augmentation
+        self.seed = seed
+        self.epochs = epochs
+        self.cuts: dict[str, list[float]] = {}
+        """Word boundaries in seconds by utterance id; empty until the first alignment."""
+
+    def plan(self, epoch: int, world_size: int = 1) -> TrainingBatches:
+        """All batches of an epoch, of all processes."""
+        seed = (self.seed, epoch)
+        limit = curriculum_limit(self.loading.curriculum, epoch / self.epochs)
+        examples = plan_examples(self.train, self.cuts, limit, self.loading.mixing, seed)
+        batches = plan_batches(
+            [example.duration for example in examples],
+            self.loading.batch_seconds,
+            (*seed, 1),
+            world_size,
+        )
+        if not batches:
+            raise InputError(
+                f"data.loading.curriculum leaves no training example in epoch {epoch}: no "
+                f"utterance has {limit} words or fewer; raise max_words, or align first "
+                "(training.align_at) so that longer utterances can be cut"
+            )
+        return TrainingBatches(
+            self.train,
+            examples,
+            batches,
+            self.sample_rate,
+            self.loading.mixing,
+            self.augmentation,
+        )
+
+    def train_dataloader(self) -> ResumableLoader:
+        """Batches of this process in the current epoch."""
+        trainer = self.trainer
+        assert trainer is not None
+        batches = self.plan(trainer.current_epoch, trainer.world_size)
+        batches.batches = batches.batches[trainer.global_rank :: trainer.world_size]
+        return ResumableLoader(batches, len(batches), self.loading.workers)
+
+    def utterance_batches(
+        self, utterances: Sequence[Utterance], rank: int, world_size: int
+    ) -> UtteranceBatches:
+        """Whole utterances of this process, sorted by duration."""
+        mine = utterances[rank::world_size]
+        batches = plan_batches([u.duration for u in mine], self.loading.batch_seconds, None)
+        return UtteranceBatches(mine, batches, self.sample_rate)
+
+    def val_dataloader(self) -> ResumableLoader:
+        """Validation utterances of this process."""
+        trainer = self.trainer
+        assert trainer is not None
+        batches = self.utterance_batches(self.dev, trainer.global_rank, trainer.world_size)
+        return ResumableLoader(batches, len(batches), self.loading.workers)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What resuming needs beyond the configuration."""
+        return {"cuts": self.cuts}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up what ``state_dict`` gave."""
+        self.cuts = state_dict["cuts"]

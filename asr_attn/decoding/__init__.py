@@ -1,0 +1,1 @@
+"""Search: from memory to token sequences."""

@@ -1,0 +1,24 @@
+"""Errors that a user can mend: each message is a sentence saying what is wrong and what to do."""
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used; the message names it and says what to do.
+
+    Command lines print the message alone and exit with code 2; Python callers may catch it.
+    """
+
+
+class AudioError(InputError):
+    """An audio file cannot be read, or what it holds cannot be used."""
+
+
+class ManifestError(InputError):
+    """A manifest has faults; the message lists all of them."""
+
+
+class CheckpointError(InputError):
+    """A model file is missing, damaged or of another kind."""
+
+
+class ConfigError(InputError):
+    """A setting has an unknown key, a wrong type or a value that does not go with another."""

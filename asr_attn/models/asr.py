@@ -1,0 +1,97 @@
+"""The recogniser's network: waveforms in, memory and token distributions out."""
+
+from dataclasses import dataclass, field
+from typing import cast
+
+from torch import Tensor, nn
+
+from asr_attn.audio.augmentation import AugmentationConfig, spec_augment
+from asr_attn.audio.features import FeaturesConfig, LogMel
+from asr_attn.models.decoders import DECODERS, Decoder, DecoderConfig, SpellerConfig
+from asr_attn.models.encoders import ENCODERS, EncoderConfig, ListenerConfig
+from asr_attn.nn.attention import (
+    ATTENTIONS,
+    Attention,
+    AttentionConfig,
+    LocationAttentionConfig,
+)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Parts of the network and their sizes."""
+
+    encoder: EncoderConfig = field(default_factory=ListenerConfig)
+    attention: AttentionConfig = field(default_factory=LocationAttentionConfig)
+    decoder: DecoderConfig = field(default_factory=SpellerConfig)
+
+
+class AsrModel(nn.Module):
+    """Listen, attend and spell, with a CTC head on the listener.
+
+    Args:
+        features: settings of the log-mel features.
+        config: parts and sizes.
+        vocabulary_size: V, the same for the decoder and the CTC head.
+    """
+
+    def __init__(self, features: FeaturesConfig, config: ModelConfig, vocabulary_size: int) -> None:
+        super().__init__()
+        self.features = LogMel(features)
+        encoder_class, _ = ENCODERS[config.encoder.name]
+        self.encoder = encoder_class(features.n_mels, cast(ListenerConfig, config.encoder))
+        memory_size = cast(int, self.encoder.output_size)
+        decoder_class, _ = DECODERS[config.decoder.name]
+        decoder_config = cast(SpellerConfig, config.decoder)
+        attention_class, _ = ATTENTIONS[config.attention.name]
+        attention = attention_class(
+            decoder_config.hidden_size, memory_size, cast(LocationAttentionConfig, config.attention)
+        )
+        self.decoder = decoder_class(
+            vocabulary_size, memory_size, cast(Attention, attention), decoder_config
+        )
+        self.ctc = nn.Linear(memory_size, vocabulary_size)
+
+    @property
+    def speller(self) -> Decoder:
+        """The decoder under the interface that search knows."""
+        return cast(Decoder, self.decoder)
+
+    def encode(
+        self, waveforms: Tensor, lengths: Tensor, augmentation: AugmentationConfig | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Turn waveforms into memory.
+
+        Args:
+            waveforms: (B, samples) at the features' sample rate, zero where padded.
+            lengths: (B,) samples of each.
+            augmentation: masks to lay over the features; none when not given.
+
+        Returns:
+            memory (B, S, D), zero where padded, and lengths (B,) in memory steps.
+        """
+        features, frames = self.features(waveforms, lengths)
+        if augmentation is not None:
+            features = spec_augment(features, frames, augmentation)
+        memory, steps = self.encoder(features, frames)
+        return memory, steps
+
+    def ctc_log_probs(self, memory: Tensor) -> Tensor:
+        """CTC log-probabilities (B, S, V), float32, of memory (B, S, D)."""
+        logits: Tensor = self.ctc(memory)
+        return logits.float().log_softmax(dim=-1)
+
+    @property
+    def seconds_per_step(self) -> float:
+        """Seconds of audio that one memory step stands for."""
+        config = self.features.config
+        return self.reduction * config.hop_length / config.sample_rate
+
+    @property
+    def reduction(self) -> int:
+        """Feature frames per memory step."""
+        return cast(int, self.encoder.reduction)
+
+    def parameter_count(self) -> int:
+        """Number of trained numbers."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)

@@ -1,0 +1,219 @@
+"""Decoders ("spellers"): memory in, one distribution over tokens per step out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from asr_attn.nn.attention import Attention, AttentionKeys
+from asr_attn.nn.dropout import Dropout
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """Settings of a decoder."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class SpellerConfig(DecoderConfig):
+    """Settings of the LSTM speller."""
+
+    name: str = "speller"
+    hidden_size: int = 256
+    """Width of the LSTM."""
+    embedding_size: int = 64
+    """Width of a token's embedding."""
+    layers: int = 1
+    """LSTM layers."""
+    dropout: float = 0.2
+    """Probability of dropout on embeddings and before the output."""
+
+    def __post_init__(self) -> None:
+        if min(self.hidden_size, self.embedding_size, self.layers) < 1:
+            raise ValueError("decoder.hidden_size, embedding_size and layers must be at least 1")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"decoder.dropout must be at least 0 and below 1, not {self.dropout}")
+
+
+class DecoderState(Protocol):
+    """What a decoder carries from step to step: tensors whose first axis is the batch."""
+
+    def select(self, index: Tensor) -> "DecoderState":
+        """Take the rows named by ``index`` (N,): repeats, reorders or drops hypotheses."""
+        ...
+
+
+class Decoder(Protocol):
+    """The interface of every decoder; modules keep nothing between calls."""
+
+    def init_state(self, memory: Tensor, lengths: Tensor) -> DecoderState:
+        """State before the first token, for ``memory`` (B, S, D) of ``lengths`` (B,)."""
+        ...
+
+    def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, Tensor, DecoderState]:
+        """Read ``tokens`` (B,); give log-probabilities (B, V), weights (B, S) and new state."""
+        ...
+
+    def __call__(
+        self, memory: Tensor, lengths: Tensor, inputs: Tensor, sampling: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """Read given ``inputs`` (B, U); give logits (B, U, V) and weights (B, U, S)."""
+        ...
+
+
+@dataclass(frozen=True)
+class SpellerState:
+    """State of the LSTM speller.
+
+    Attributes:
+        hidden: (B, layers, D) outputs of the LSTM layers.
+        cell: (B, layers, D) their cells.
+        context: (B, M) what attention read in the step before.
+        attention: state of the attention mechanism, (B, ...).
+        keys: what attention needs of the memory.
+    """
+
+    hidden: Tensor
+    cell: Tensor
+    context: Tensor
+    attention: Tensor
+    keys: AttentionKeys
+
+    def select(self, index: Tensor) -> "SpellerState":
+        """Take the rows named by ``index`` (N,) of everything there is."""
+        return SpellerState(
+            self.hidden[index],
+            self.cell[index],
+            self.context[index],
+            self.attention[index],
+            self.keys.select(index),
+        )
+
+
+class Speller(nn.Module):
+    """LSTM decoder with soft attention (Chan et al. 2016, section 3.2).
+
+    The LSTM reads the embedding of the token before and the context before; its output is the
+    attention query; output and new context together give the distribution over the next token.
+
+    Args:
+        vocabulary_size: V.
+        memory_size: D of the memory.
+        attention: mechanism for queries of width ``config.hidden_size``.
+        config: sizes.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        memory_size: int,
+        attention: Attention,
+        config: SpellerConfig,
+    ) -> None:
+        super().__init__()
+        size = config.hidden_size
+        self.config = config
+        self.memory_size = memory_size
+        self.attention = attention
+        self.embedding = nn.Embedding(vocabulary_size, config.embedding_size)
+        self.cells = nn.ModuleList(
+            nn.LSTMCell(config.embedding_size + memory_size if i == 0 else size, size)
+            for i in range(config.layers)
+        )
+        self.merge = nn.Linear(size + memory_size, size)
+        self.output = nn.Linear(size, vocabulary_size)
+        self.dropout = Dropout(config.dropout)
+
+    def init_state(self, memory: Tensor, lengths: Tensor) -> SpellerState:
+        """Zeros for the LSTM, and the memory (B, S, D) prepared for attention."""
+        keys = self.attention.prepare(memory, lengths)
+        zeros = memory.new_zeros(memory.size(0), len(self.cells), self.config.hidden_size)
+        context = memory.new_zeros(memory.size(0), self.memory_size)
+        return SpellerState(zeros, zeros, context, self.attention.initial_state(keys), keys)
+
+    def _advance(
+        self, embedded: Tensor, state: SpellerState
+    ) -> tuple[Tensor, Tensor, SpellerState]:
+        """One step from embeddings (B, E): features of the output (B, 2 parts), weights, state."""
+        x = torch.cat([embedded, state.context.to(embedded.dtype)], dim=-1)
+        hidden, cell = [], []
+        for i, layer in enumerate(self.cells):
+            x, c = layer(x, (state.hidden[:, i], state.cell[:, i]))
+            hidden.append(x)
+            cell.append(c)
+        context, weights, attention = self.attention(x, state.keys, state.attention)
+        new = SpellerState(
+            torch.stack(hidden, 1), torch.stack(cell, 1), context, attention, state.keys
+        )
+        return torch.cat([x, context.to(x.dtype)], dim=-1), weights, new
+
+    def _logits(self, features: Tensor) -> Tensor:
+        """Logits (..., V) of output features (..., D + M)."""
+        hidden = torch.tanh(self.merge(self.dropout(features)))
+        logits: Tensor = self.output(self.dropout(hidden))
+        return logits.float()
+
+    def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, Tensor, SpellerState]:
+        """Read one token.
+
+        Args:
+            tokens: (B,) tokens of the step before.
+            state: from ``init_state`` or the step before.
+
+        Returns:
+            log-probabilities (B, V), attention weights (B, S), new state.
+        """
+        features, weights, new = self._advance(
+            self.dropout(self.embedding(tokens)), cast(SpellerState, state)
+        )
+        return self._logits(features).log_softmax(dim=-1), weights, new
+
+    def forward(
+        self, memory: Tensor, lengths: Tensor, inputs: Tensor, sampling: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """Read whole token sequences: the same mathematics as ``step``, output layer in one go.
+
+        Args:
+            memory: (B, S, D).
+            lengths: (B,) memory steps.
+            inputs: (B, U) tokens before each step, the first one being the start of the sentence.
+            sampling: probability to read the model's own last draw in place of the given token
+                (scheduled sampling, Bengio et al. 2015).
+
+        Returns:
+            logits (B, U, V), float32, and attention weights (B, U, S).
+        """
+        state = self.init_state(memory, lengths)
+        embedded = self.dropout(self.embedding(inputs))
+        features_all, weights_all = [], []
+        own = None
+        for u in range(inputs.size(1)):
+            given = embedded[:, u]
+            if own is not None:
+                given = torch.where(own[1][:, None], self.embedding(own[0]), given)
+            features, weights, state = self._advance(given, state)
+            features_all.append(features)
+            weights_all.append(weights)
+            if sampling > 0.0:
+                own = self._draw(features, sampling)
+        return self._logits(torch.stack(features_all, 1)), torch.stack(weights_all, 1)
+
+    def _draw(self, features: Tensor, sampling: float) -> tuple[Tensor, Tensor]:
+        """Draw tokens (B,) from the model and say which of them to use (B,)."""
+        with torch.no_grad():
+            probabilities = self._logits(features).softmax(dim=-1)
+            tokens = torch.multinomial(probabilities, 1).squeeze(1)
+            return tokens, torch.rand(tokens.shape, device=tokens.device) < sampling
+
+
+DECODERS: dict[
+    str,
+    tuple[Callable[[int, int, Attention, SpellerConfig], nn.Module], type[DecoderConfig]],
+] = {
+    "speller": (Speller, SpellerConfig),
+}
+"""Name of a decoder: its class (vocabulary size, memory size, attention, config) and its config."""

@@ -1,0 +1,74 @@
+"""Multi-head self-attention and the Transformer layer made of it (Vaswani et al. 2017)."""
+
+from torch import Tensor, nn
+
+from asr_attn.nn.dropout import Dropout
+
+
+class MultiHeadSelfAttention(nn.Module):
+    """Scaled dot-product attention of a sequence to itself, by torch's fused kernel.
+
+    Args:
+        size: D, a multiple of ``heads``.
+        heads: H.
+    """
+
+    def __init__(self, size: int, heads: int) -> None:
+        super().__init__()
+        if size % heads:
+            raise ValueError(f"size {size} must be a multiple of heads {heads}")
+        self.heads = heads
+        self.project_in = nn.Linear(size, 3 * size)
+        self.project_out = nn.Linear(size, size)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Attend.
+
+        Args:
+            x: (B, T, D).
+            mask: (B, T) bool, True where a step may be attended to.
+
+        Returns:
+            (B, T, D).
+        """
+        batch, steps, size = x.shape
+        qkv = self.project_in(x).view(batch, steps, 3, self.heads, size // self.heads)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        context = nn.functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=mask[:, None, None, :]
+        )
+        merged: Tensor = self.project_out(context.transpose(1, 2).reshape(batch, steps, size))
+        return merged
+
+
+class TransformerLayer(nn.Module):
+    """Self-attention and a feed-forward network, each with norm before and residual around.
+
+    Dropout is on the two branches, not inside the attention, where it would leave torch's fused
+    kernel.
+
+    Args:
+        size: D.
+        heads: H.
+        feedforward_size: D inside the feed-forward network.
+        dropout: probability on each branch.
+    """
+
+    def __init__(self, size: int, heads: int, feedforward_size: int, dropout: float) -> None:
+        super().__init__()
+        self.norm_attention = nn.LayerNorm(size)
+        self.attention = MultiHeadSelfAttention(size, heads)
+        self.norm_feedforward = nn.LayerNorm(size)
+        self.feedforward = nn.Sequential(
+            nn.Linear(size, feedforward_size),
+            nn.GELU(),
+            Dropout(dropout),
+            nn.Linear(feedforward_size, size),
+        )
+        self.dropout = Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Transform ``x`` (B, T, D) under ``mask`` (B, T); (B, T, D)."""
+        x = x + self.dropout(self.attention(self.norm_attention(x), mask))
+        x = x + self.dropout(self.feedforward(self.norm_feedforward(x)))
+        return x

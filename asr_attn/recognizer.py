@@ -1,0 +1,177 @@
+"""Transcribing with a trained model: ``asr_attn.load(path).transcribe(...)``."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import soxr
+import torch
+from numpy.typing import NDArray
+
+from asr_attn.audio.reading import read_audio
+from asr_attn.checkpoint import TrainedModel, load_model
+from asr_attn.data.batches import pad_waveforms
+from asr_attn.data.manifest import Utterance
+from asr_attn.data.planning import plan_batches
+from asr_attn.decoding.beam import beam_search
+from asr_attn.decoding.greedy import greedy_search
+from asr_attn.decoding.hypothesis import Hypothesis, SearchConfig
+from asr_attn.decoding.scorers import AttentionScorer
+from asr_attn.errors import AudioError
+
+BATCH_SECONDS = 60.0
+"""Audio that is recognised at once, padding included."""
+SILENCE = 1e-5
+"""Peak amplitude (full scale is 1) up to which a recording counts as silent."""
+
+AudioInput = str | Path | NDArray[np.float32] | torch.Tensor
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What was recognised.
+
+    Attributes:
+        text: words.
+        duration: seconds of audio.
+        log_prob: natural logarithm of the model's probability of the text.
+        score: what hypotheses were ranked by (length-normalised ``log_prob``).
+        truncated: True when the longest permitted output was reached before the end.
+        silent: True when there was no sound to recognise.
+    """
+
+    text: str
+    duration: float
+    log_prob: float = 0.0
+    score: float = 0.0
+    truncated: bool = False
+    silent: bool = False
+
+
+class Recognizer:
+    """A trained model, ready to transcribe.
+
+    Args:
+        model: from a model file.
+        search: settings of the search.
+    """
+
+    def __init__(self, model: TrainedModel, search: SearchConfig | None = None) -> None:
+        self.model = model
+        self.search = search or SearchConfig()
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples per second the model works at."""
+        return self.model.features.sample_rate
+
+    def transcribe(
+        self,
+        audio: AudioInput,
+        sample_rate: int | None = None,
+        *,
+        beam: int | None = None,
+    ) -> Transcript:
+        """Transcribe one recording.
+
+        Args:
+            audio: a file, or mono samples (samples,) with full scale ±1.
+            sample_rate: of samples; the model's own when not given. Files know theirs.
+            beam: open hypotheses of the search; 1 is greedy.
+
+        Raises:
+            AudioError: the file or the samples cannot be used.
+        """
+        if isinstance(audio, str | Path):
+            samples = read_audio(Path(audio), self.sample_rate)
+        else:
+            samples = self._resampled(np.asarray(audio), sample_rate or self.sample_rate)
+        return self.transcribe_samples([samples], beam=beam)[0]
+
+    def _resampled(self, samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+        if samples.ndim != 1 or samples.size == 0:
+            raise AudioError(
+                f"audio samples have the shape {samples.shape}; give one channel, (samples,)"
+            )
+        samples = samples.astype(np.float32, copy=False)
+        if not np.isfinite(samples).all():
+            raise AudioError("audio samples hold NaN or infinity; mend what made them")
+        if rate != self.sample_rate:
+            samples = soxr.resample(samples, rate, self.sample_rate, quality="HQ")
+        return samples
+
+    @torch.inference_mode()
+    def transcribe_samples(
+        self, waveforms: Sequence[NDArray[np.float32]], *, beam: int | None = None
+    ) -> list[Transcript]:
+        """Transcribe mono waveforms (samples,) of the model's rate, all in one batch."""
+        config = replace(self.search, beam=beam) if beam is not None else self.search
+        network = self.model.network
+        device = network.ctc.weight.device
+        padded, lengths = pad_waveforms(waveforms)
+        memory, steps = network.encode(padded.to(device), lengths.to(device))
+        if config.beam == 1:
+            found = greedy_search(network.speller, memory, steps, config)
+        else:
+            scorer = AttentionScorer(network.speller)
+            lists = beam_search([(scorer, 1.0)], memory, steps, config)
+            found = [hypotheses[0] for hypotheses in lists]
+        return [self._transcript(h, waveform) for h, waveform in zip(found, waveforms)]
+
+    def _transcript(self, hypothesis: Hypothesis, waveform: NDArray[np.float32]) -> Transcript:
+        duration = len(waveform) / self.sample_rate
+        if float(np.abs(waveform).max(initial=0.0)) <= SILENCE:
+            return Transcript("", duration, silent=True)
+        return Transcript(
+            " ".join(self.model.tokenizer.decode(hypothesis.tokens).split()),
+            duration,
+            hypothesis.log_prob,
+            hypothesis.score,
+            hypothesis.truncated,
+        )
+
+    def transcribe_utterances(
+        self,
+        utterances: Sequence[Utterance],
+        *,
+        beam: int | None = None,
+        batch_seconds: float = BATCH_SECONDS,
+    ) -> Iterator[tuple[int, Transcript | AudioError]]:
+        """Transcribe many recordings, in batches of similar duration.
+
+        Args:
+            utterances: what to transcribe; texts are not looked at.
+            beam: open hypotheses of the search; 1 is greedy.
+            batch_seconds: audio that is recognised at once, padding included.
+
+        Yields:
+            Index of an utterance, and its transcript or why it could not be read; batch by batch,
+            not in order. One bad file does not keep the others from being done.
+        """
+        for batch in plan_batches([u.duration for u in utterances], batch_seconds, None):
+            waveforms, indices = [], []
+            for i in batch:
+                utterance = utterances[i]
+                try:
+                    waveform = read_audio(
+                        utterance.audio, self.sample_rate, utterance.offset, utterance.duration
+                    )
+                except AudioError as error:
+                    yield i, error
+                    continue
+                waveforms.append(waveform)
+                indices.append(i)
+            if waveforms:
+                yield from zip(indices, self.transcribe_samples(waveforms, beam=beam))
+
+
+def load(
+    path: str | Path, device: str | torch.device = "cpu", search: SearchConfig | None = None
+) -> Recognizer:
+    """Load a model file (or the folder of a run) for transcribing.
+
+    Raises:
+        CheckpointError: it is missing, damaged or of another kind.
+    """
+    return Recognizer(load_model(path, device), search)

@@ -1,0 +1,237 @@
+"""The settings of a run, as plain dataclasses: what ``conf/`` may say and what it means."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from asr_attn.audio.augmentation import AugmentationConfig
+from asr_attn.audio.features import FeaturesConfig
+from asr_attn.data.digits import DigitsConfig
+from asr_attn.data.planning import LoadingConfig
+from asr_attn.decoding.hypothesis import SearchConfig
+from asr_attn.models.asr import ModelConfig
+from asr_attn.text.normalizer import NormalizerConfig
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which speech is used, and how it becomes batches."""
+
+    name: str = "speech"
+    """Names the run folder."""
+    folder: str | None = None
+    """Folder of a recipe's or the synthetic set's manifests."""
+    train: str | None = None
+    """Manifest to train on."""
+    dev: str | None = None
+    """Manifest to choose the best model by."""
+    test: str | None = None
+    """Manifest to report on at the end of the training; none when not given."""
+    hint: str | None = None
+    """What to do when a manifest is missing."""
+    sample_rate: int = 16000
+    """Samples per second the model works at; audio is resampled to it."""
+    max_duration: float = 30.0
+    """Seconds; a longer training utterance is an error, never silently left out."""
+    loading: LoadingConfig = field(default_factory=LoadingConfig)
+    """How utterances become batches."""
+    digits: DigitsConfig | None = None
+    """Make this synthetic set in ``folder`` first."""
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """What the model writes, and how texts are brought to one form first."""
+
+    name: str = "characters"
+    """Kind of tokens."""
+    normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
+    """Form of the texts."""
+
+    def __post_init__(self) -> None:
+        if self.name != "characters":
+            raise ValueError(f"tokenizer.name={self.name!r} is not known; known: characters")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """What is learnt, and when."""
+
+    ctc_weight: float = 0.3
+    """Share of the CTC loss in the joint loss."""
+    ctc_warmup: float = 0.1
+    """Share of the training that learns by CTC alone, before attention joins."""
+    align_at: tuple[float, ...] = ()
+    """Shares of the training after which words are located by CTC, so that utterances can be cut
+    between them (for data.loading.curriculum and data.loading.mixing)."""
+    label_smoothing: float = 0.05
+    """Share of the target probability spread over all tokens."""
+    scheduled_sampling: float = 0.1
+    """Greatest probability that the decoder reads its own draw instead of the given token; it
+    rises to that from the end of the CTC warm-up to the end of the training."""
+
+    def __post_init__(self) -> None:
+        for name in ("ctc_weight", "ctc_warmup", "label_smoothing", "scheduled_sampling"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ValueError(f"training.{name} is a share from 0 to 1, not {value}")
+        if self.ctc_warmup == 1 and self.ctc_weight < 1:
+            raise ValueError("training.ctc_warmup=1 leaves no time for attention; lower it")
+        if self.ctc_weight == 0 and (self.ctc_warmup > 0 or self.align_at):
+            raise ValueError(
+                "training.ctc_weight=0 switches CTC off, so training.ctc_warmup must be 0 and "
+                "training.align_at empty"
+            )
+        if any(not 0 < share < 1 for share in self.align_at):
+            raise ValueError(f"training.align_at has shares between 0 and 1, not {self.align_at}")
+
+
+DECAYS = ("constant", "linear", "cosine", "inverse_sqrt")
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """Warm-up and decay of the learning rate."""
+
+    warmup_steps: int = 100
+    """Steps in which the rate rises from 0 to its peak."""
+    decay: str = "cosine"
+    """How it falls afterwards: constant, linear, cosine or inverse_sqrt."""
+    hold: float = 0.3
+    """Share of the training during which it stays at the peak (linear and cosine)."""
+    final: float = 0.02
+    """Where linear and cosine decay end, as a share of the peak."""
+
+    def __post_init__(self) -> None:
+        if self.decay not in DECAYS:
+            raise ValueError(f"scheduler.decay={self.decay!r} is not one of {', '.join(DECAYS)}")
+        if self.warmup_steps < 0 or not 0 <= self.hold < 1 or not 0 <= self.final <= 1:
+            raise ValueError(
+                "scheduler needs warmup_steps >= 0, 0 <= hold < 1 and 0 <= final <= 1, not "
+                f"warmup_steps={self.warmup_steps}, hold={self.hold}, final={self.final}"
+            )
+
+
+@dataclass(frozen=True)
+class CallbacksConfig:
+    """What happens beside the training itself."""
+
+    keep_best: int = 5
+    """How many of the best models (by validation WER) are kept, and averaged at the end."""
+    patience: int = 0
+    """Validations without a better WER after which training stops early; 0 never stops. They are
+    counted from the end of the curriculum on."""
+    save_minutes: float = 5.0
+    """Minutes between two saves of the state to resume from; each epoch's end saves too."""
+    pictures: int = 3
+    """Validation utterances whose attention is drawn at each validation."""
+
+    def __post_init__(self) -> None:
+        if self.keep_best < 1 or self.patience < 0 or self.save_minutes <= 0 or self.pictures < 0:
+            raise ValueError(
+                "callbacks needs keep_best >= 1, patience >= 0, save_minutes > 0, pictures >= 0"
+            )
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """Arguments of Lightning's Trainer."""
+
+    max_epochs: int = 30
+    """Epochs of training."""
+    precision: str = "auto"
+    """32-true, bf16-mixed, or auto: bf16-mixed where the processor multiplies bf16 in hardware."""
+    accelerator: str = "auto"
+    """cpu, gpu, mps or auto."""
+    devices: int = 1
+    """Processes per machine; on a CPU each is one more process."""
+    num_nodes: int = 1
+    """Machines."""
+    strategy: str = "auto"
+    """Lightning's name of how devices work together, such as ddp."""
+    gradient_clip_val: float = 5.0
+    """Greatest norm of the gradient."""
+    accumulate_grad_batches: int = 1
+    """Batches per optimizer step."""
+    check_val_every_n_epoch: int = 1
+    """Epochs from one validation to the next."""
+    log_every_n_steps: int = 10
+    """Steps from one logged loss to the next."""
+    max_time: str | None = None
+    """Longest training, DD:HH:MM:SS."""
+    threads: int = 0
+    """Threads of computation per process; 0 leaves torch's default."""
+
+    def __post_init__(self) -> None:
+        if self.max_epochs < 1 or self.check_val_every_n_epoch < 1:
+            raise ValueError("trainer.max_epochs and trainer.check_val_every_n_epoch start at 1")
+        if self.precision not in ("auto", "32-true", "bf16-mixed"):
+            raise ValueError(
+                f"trainer.precision={self.precision!r} is not one of auto, 32-true, bf16-mixed"
+            )
+        if self.devices < 1 or self.num_nodes < 1 or self.threads < 0:
+            raise ValueError("trainer.devices and trainer.num_nodes start at 1, threads at 0")
+
+
+@dataclass(frozen=True)
+class LoggerConfig:
+    """Where figures are logged, in the run folder."""
+
+    csv: bool = True
+    """metrics.csv"""
+    tensorboard: bool = True
+    """For `tensorboard --logdir runs`."""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """A third-party optimizer, built by Hydra."""
+
+    _target_: str
+    lr: float = 1e-3
+    """Peak learning rate."""
+
+
+@dataclass(frozen=True)
+class AdamWConfig(OptimizerConfig):
+    """AdamW (Loshchilov and Hutter 2019)."""
+
+    _target_: str = "torch.optim.AdamW"
+    betas: tuple[float, float] = (0.9, 0.98)
+    eps: float = 1e-8
+    weight_decay: float = 0.01
+    fused: bool = True
+    """One kernel for all parameters; fast on CPU and GPU."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """All settings of a training run.
+
+    ``optimizer`` is kept as plain data: Hydra builds what its ``_target_`` names.
+    """
+
+    seed: int = 0
+    """Of everything random; the same seed on the same machine gives the same model."""
+    run_dir: str = "runs/run"
+    """Folder of the run."""
+    resume: str | None = None
+    """Folder of a run to go on with."""
+    data: DataConfig = field(default_factory=DataConfig)
+    features: FeaturesConfig = field(default_factory=FeaturesConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    optimizer: Any = None
+    scheduler: ScheduleConfig = field(default_factory=ScheduleConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    callbacks: CallbacksConfig = field(default_factory=CallbacksConfig)
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
+
+    def __post_init__(self) -> None:
+        if self.features.sample_rate != self.data.sample_rate:
+            raise ValueError(
+                f"features.sample_rate={self.features.sample_rate} and data.sample_rate="
+                f"{self.data.sample_rate} must be the same; set data.sample_rate alone"
+            )

@@ -1,0 +1,1 @@
+"""Text: its form and its tokens."""
