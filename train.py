@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -21,10 +22,13 @@ def main(config: DictConfig) -> None:
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         with open_dict(config):
             config.run_dir = HydraConfig.get().runtime.output_dir
-    settings = resolve(config)
-    from asr_attn.training.run import fit  # Lightning takes seconds to import: not for --help
+    try:
+        settings = resolve(config)
+        from asr_attn.training.run import fit  # Lightning takes seconds to import: not for --help
 
-    result = fit(settings)
+        result = fit(settings)
+    except InputError as error:  # Hydra would print a traceback
+        _fail(error)
     print(f"run folder: {result.folder}")
     if result.model is not None:
         print(f"model: {result.model}")
@@ -34,10 +38,14 @@ def main(config: DictConfig) -> None:
         print(f"stopped; go on with: python train.py resume={result.folder}")
 
 
+def _fail(error: InputError) -> NoReturn:
+    print(f"train.py: {error}", file=sys.stderr)
+    sys.exit(2)
+
+
 if __name__ == "__main__":
     try:
         check_overrides(sys.argv[1:], CONF)
-        main()
     except InputError as error:
-        print(f"train.py: {error}", file=sys.stderr)
-        sys.exit(2)
+        _fail(error)
+    main()

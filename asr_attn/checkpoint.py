@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dacite
 import safetensors
@@ -27,6 +27,8 @@ from asr_attn.text.tokenizer import Tokenizer, tokenizer_from_dict
 FORMAT_VERSION = 1
 _KEY = "asr_attn"
 MODEL_FILE = "model.safetensors"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -97,16 +99,21 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> TrainedM
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such model file; check the path")
     description, tensors = _read(path)
+    if any(t.is_floating_point() and not t.isfinite().all() for t in tensors.values()):
+        raise CheckpointError(
+            f"{path}: some of its weights are NaN or infinite; the training diverged or the file "
+            "is damaged: use another model"
+        )
     if description.get("format") != FORMAT_VERSION:
         raise CheckpointError(
             f"{path}: has format version {description.get('format')}, but this asr_attn reads "
             f"version {FORMAT_VERSION}; use the asr_attn that wrote it, or a newer one"
         )
     try:
-        features = dacite.from_dict(FeaturesConfig, description["features"])
+        features = _settings(FeaturesConfig, description["features"])
         config = model_config_from_dict(description["model"])
         tokenizer = tokenizer_from_dict(description["tokenizer"])
-        normalizer = dacite.from_dict(NormalizerConfig, description["normalizer"])
+        normalizer = _settings(NormalizerConfig, description["normalizer"])
         network = AsrModel(features, config, len(tokenizer))
         network.load_state_dict(tensors)
     except CheckpointError as error:
@@ -117,9 +124,17 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> TrainedM
             f"({str(error).splitlines()[0]}); the file is damaged or was edited: get it again"
         ) from error
     network.to(device).eval()
+    info = description.get("info")
     return TrainedModel(
-        network, features, config, tokenizer, normalizer, description.get("info", {})
+        network, features, config, tokenizer, normalizer, info if isinstance(info, dict) else {}
     )
+
+
+def _settings(kind: type[T], data: Any) -> T:
+    """Settings from plain data, which may hold nothing that the kind does not know."""
+    if not isinstance(data, dict):
+        raise TypeError(f"the settings of {kind.__name__} are not an object")
+    return dacite.from_dict(kind, data, dacite.Config(strict=True))
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
@@ -134,6 +149,10 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
                 )
             description = json.loads(metadata[_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except PermissionError as error:
+        raise CheckpointError(
+            f"{path}: cannot be read: permission denied; ask its owner for access"
+        ) from error
     except (safetensors.SafetensorError, OSError, json.JSONDecodeError) as error:
         raise CheckpointError(
             f"{path}: is not a whole model file (truncated, or of another kind); "

@@ -11,6 +11,7 @@ import dacite
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
@@ -145,7 +146,7 @@ def check_overrides(arguments: Sequence[str], conf: Path) -> None:
     overrides = [a for a in arguments if not a.startswith("-")]
     with initialize_config_dir(str(conf), version_base="1.3"):
         try:
-            chosen = [_first_choice(o) for o in overrides]
+            chosen = [_first_choice(o, sweep=bool(flags)) for o in overrides]
             resolve(compose("train", overrides=chosen))
         except ConfigError:
             raise
@@ -153,25 +154,35 @@ def check_overrides(arguments: Sequence[str], conf: Path) -> None:
             raise ConfigError(_explain(error, overrides)) from error
 
 
-def _first_choice(override: str) -> str:
+def _first_choice(override: str, sweep: bool) -> str:
     """``key=a`` for the sweep ``key=a,b``."""
-    parsed = OverridesParser.create().parse_override(override)
+    parsed = OverridesParser.create().parse_overrides([override])[0]
     if not parsed.is_sweep_override():
         return override
+    if not sweep:
+        raise ConfigError(f"{override}: several values are several runs; add --multirun")
     value = next(iter(parsed.sweep_string_iterator()))
     return f"{parsed.key_or_group}={value}"
 
 
 def _explain(error: Exception, overrides: Sequence[str]) -> str:
     """One sentence for what Hydra raised."""
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: is not a setting; write KEY=VALUE"
+    if isinstance(error, MissingConfigException):
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        choices = list(error.options or [])
+        near = difflib.get_close_matches(name, choices, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ";"
+        return f"{group}={name}: there is no such choice{hint} known: {', '.join(choices)}"
     cause = error.__cause__ or error
     text = str(cause).splitlines()[0]
-    key = getattr(cause, "full_key", None)
+    key: str | None = getattr(cause, "full_key", None)
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) or "not in" in text:
         known = valid_keys(compose("train"))
         asked = [o.split("=")[0].lstrip("+~") for o in overrides]
         wrong = next((k for k in asked if k not in known), key or text)
-        near = nearest(wrong, known)
-        hint = f"; did you mean {near}?" if near else "; see python train.py --help"
+        key = nearest(wrong, known)
+        hint = f"; did you mean {key}?" if key else "; see python train.py --help"
         return f"there is no setting {wrong}{hint}"
     return f"{key}: {text}" if key else text

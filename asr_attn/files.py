@@ -16,6 +16,7 @@ _REASONS = {
     errno.EPERM: "permission denied; choose a folder you may write to",
     errno.EROFS: "the file system is read-only; choose another folder",
     errno.ENOTDIR: "part of the path is a file, not a folder; choose another folder",
+    errno.EEXIST: "part of the path is a file, not a folder; choose another folder",
     errno.EISDIR: "it is a folder; name a file",
 }
 
@@ -24,13 +25,20 @@ _REASONS = {
 def atomic_path(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` to write to; rename it to ``path`` on success.
 
-    Whatever goes wrong, ``path`` keeps what it held and the temporary file is removed.
+    Whatever goes wrong, ``path`` keeps what it held and the temporary file is removed. A link stays
+    a link, to a new file. What is no file, such as ``/dev/null`` or a pipe, is written to directly.
 
     Raises:
         InputError: the file cannot be written; the sentence says why.
     """
     scratch: Path | None = None
     try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if path.exists() and not path.is_file():
+            yield path
+            return
+        path = path.resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
         os.close(handle)

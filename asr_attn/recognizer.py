@@ -18,12 +18,14 @@ from asr_attn.decoding.beam import beam_search
 from asr_attn.decoding.greedy import greedy_search
 from asr_attn.decoding.hypothesis import Hypothesis, SearchConfig
 from asr_attn.decoding.scorers import AttentionScorer
-from asr_attn.errors import AudioError
+from asr_attn.errors import AudioError, InputError
 
 BATCH_SECONDS = 60.0
 """Audio that is recognised at once, padding included."""
 SILENCE = 1e-5
 """Peak amplitude (full scale is 1) up to which a recording counts as silent."""
+LOUDEST = 100.0
+"""Peak amplitude above which samples cannot have a full scale of 1."""
 
 AudioInput = str | Path | NDArray[np.float32] | torch.Tensor
 
@@ -86,7 +88,11 @@ class Recognizer:
         if isinstance(audio, str | Path):
             samples = read_audio(Path(audio), self.sample_rate)
         else:
-            samples = self._resampled(np.asarray(audio), sample_rate or self.sample_rate)
+            if isinstance(audio, torch.Tensor):
+                audio = audio.detach().cpu()
+                audio = audio.float() if audio.is_floating_point() else audio  # numpy lacks bf16
+            rate = self.sample_rate if sample_rate is None else sample_rate
+            samples = self._resampled(np.asarray(audio), rate)
         return self.transcribe_samples([samples], beam=beam)[0]
 
     def _resampled(self, samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
@@ -94,11 +100,25 @@ class Recognizer:
             raise AudioError(
                 f"audio samples have the shape {samples.shape}; give one channel, (samples,)"
             )
-        samples = samples.astype(np.float32, copy=False)
+        if not np.issubdtype(samples.dtype, np.floating):
+            raise AudioError(
+                f"audio samples are {samples.dtype}; give floating point with full scale ±1 "
+                "(16-bit samples divided by 32768)"
+            )
+        if rate <= 0:
+            raise AudioError(f"sample_rate must be above 0, not {rate}")
+        samples = samples.astype(np.float32)
         if not np.isfinite(samples).all():
             raise AudioError("audio samples hold NaN or infinity; mend what made them")
+        if (peak := float(np.abs(samples).max())) > LOUDEST:
+            raise AudioError(
+                f"audio samples reach {peak:g}, but full scale is ±1; divide them by their scale "
+                "(16-bit samples by 32768)"
+            )
         if rate != self.sample_rate:
             samples = soxr.resample(samples, rate, self.sample_rate, quality="HQ")
+        if not samples.size:
+            raise AudioError(f"audio samples are too few for {self.sample_rate} samples/s")
         return samples
 
     @torch.inference_mode()
@@ -106,6 +126,8 @@ class Recognizer:
         self, waveforms: Sequence[NDArray[np.float32]], *, beam: int | None = None
     ) -> list[Transcript]:
         """Transcribe mono waveforms (samples,) of the model's rate, all in one batch."""
+        if not waveforms:
+            return []
         config = replace(self.search, beam=beam) if beam is not None else self.search
         network = self.model.network
         device = network.ctc.weight.device
@@ -171,7 +193,32 @@ def load(
 ) -> Recognizer:
     """Load a model file (or the folder of a run) for transcribing.
 
+    Args:
+        path: the file or folder.
+        device: cpu, cuda, cuda:1, mps; auto is cuda where there is one, else cpu.
+        search: settings of the search; greedy when not given.
+
     Raises:
         CheckpointError: it is missing, damaged or of another kind.
+        InputError: there is no such device.
     """
-    return Recognizer(load_model(path, device), search)
+    return Recognizer(load_model(path, usable_device(device)), search)
+
+
+def usable_device(name: str | torch.device) -> torch.device:
+    """Find a device by its name.
+
+    Raises:
+        InputError: it is not known, or this machine does not have it.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(
+            f"device {str(name)!r} is not known or not usable on this machine; use cpu, or auto to "
+            "have one chosen"
+        ) from error
+    return device

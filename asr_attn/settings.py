@@ -63,6 +63,10 @@ class TrainingConfig:
     align_at: tuple[float, ...] = ()
     """Shares of the training after which words are located by CTC, so that utterances can be cut
     between them (for data.loading.curriculum and data.loading.mixing)."""
+    guided_attention: float = 1.0
+    """Weight of a loss on attention far from the diagonal; it falls to 0 by ``guided_until``."""
+    guided_until: float = 0.5
+    """Share of the training after which attention is not guided any more."""
     label_smoothing: float = 0.05
     """Share of the target probability spread over all tokens."""
     scheduled_sampling: float = 0.1
@@ -70,10 +74,21 @@ class TrainingConfig:
     rises to that from the end of the CTC warm-up to the end of the training."""
 
     def __post_init__(self) -> None:
-        for name in ("ctc_weight", "ctc_warmup", "label_smoothing", "scheduled_sampling"):
+        shares = (
+            "ctc_weight",
+            "ctc_warmup",
+            "guided_until",
+            "label_smoothing",
+            "scheduled_sampling",
+        )
+        for name in shares:
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ValueError(f"training.{name} is a share from 0 to 1, not {value}")
+        if self.guided_attention < 0:
+            raise ValueError(
+                f"training.guided_attention must not be negative: {self.guided_attention}"
+            )
         if self.ctc_warmup == 1 and self.ctc_weight < 1:
             raise ValueError("training.ctc_warmup=1 leaves no time for attention; lower it")
         if self.ctc_weight == 0 and (self.ctc_warmup > 0 or self.align_at):

@@ -76,13 +76,10 @@ def spec_augment(features: Tensor, lengths: Tensor, config: AugmentationConfig) 
     def spans(count: int, widest: Tensor, room: Tensor, size: int) -> Tensor:
         """Union of ``count`` random spans per utterance: (B, size) bool."""
         draws = torch.rand(2, batch, count, device=device)
-        width = draws[0] * (widest[:, None] + 1.0)
-        start = draws[1] * (room[:, None] - width).clamp(min=0.0)
+        width = (draws[0] * (widest.floor()[:, None] + 1.0)).floor()
+        start = (draws[1] * (room[:, None] - width + 1.0)).floor()
         steps = torch.arange(size, device=device)[None, None, :]
-        return (
-            (steps >= start.floor()[..., None])
-            & (steps < (start.floor() + width.floor())[..., None])
-        ).any(dim=1)
+        return ((steps >= start[..., None]) & (steps < (start + width)[..., None])).any(dim=1)
 
     if config.frequency_masks:
         room = torch.full((batch,), float(bins), device=device)

@@ -56,13 +56,14 @@ class FeaturesConfig:
 
 
 class LogMel(nn.Module):
-    """Natural logarithm of mel-band power, normalised by the mean and deviation of the training set.
+    """Natural logarithm of mel-band power, normalised by the training set's mean and deviation.
 
     Slaney's mel scale and area normalisation, as librosa computes by default. Frames are centred
     and the ends padded with zeros, which is what padding in a batch looks like, so an utterance
     gives the same features alone and in any batch.
     """
 
+    window: Tensor
     bank: Tensor
     mean: Tensor
     deviation: Tensor
@@ -72,13 +73,7 @@ class LogMel(nn.Module):
         self.config = config
         self.hop_length = config.hop_length
         n_fft = 1 << (config.window_length - 1).bit_length()
-        self.spectrogram = torchaudio.transforms.Spectrogram(
-            n_fft=n_fft,
-            win_length=config.window_length,
-            hop_length=self.hop_length,
-            power=2.0,
-            pad_mode="constant",
-        )
+        self.n_fft = n_fft
         bank = torchaudio.functional.melscale_fbanks(
             n_fft // 2 + 1,
             f_min=config.min_hz,
@@ -88,6 +83,7 @@ class LogMel(nn.Module):
             norm="slaney",
             mel_scale="slaney",
         )
+        self.register_buffer("window", torch.hann_window(config.window_length), persistent=False)
         self.register_buffer("bank", bank, persistent=False)
         self.register_buffer("mean", torch.zeros(config.n_mels))
         self.register_buffer("deviation", torch.ones(config.n_mels))
@@ -95,8 +91,18 @@ class LogMel(nn.Module):
     def log_mel(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Features before normalisation; arguments and shapes as in ``forward``."""
         with torch.autocast(waveforms.device.type, enabled=False):
-            power = self.spectrogram(waveforms.float()).transpose(1, 2)
-            features = torch.matmul(power, self.bank).clamp_(min=LOG_FLOOR).log_()
+            spectrum = torch.stft(
+                waveforms.float(),
+                self.n_fft,
+                self.hop_length,
+                self.config.window_length,
+                self.window,
+                pad_mode="constant",
+                return_complex=True,
+            )
+            # a third of the cost of the square of the absolute value
+            power = spectrum.real.square() + spectrum.imag.square()
+            features = torch.matmul(power.transpose(1, 2), self.bank).clamp_(min=LOG_FLOOR).log_()
         return features, lengths // self.hop_length + 1
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

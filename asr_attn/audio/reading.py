@@ -5,6 +5,7 @@ samples is an `AudioError` that names it. Silence is sound, and no fault.
 """
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -135,7 +136,7 @@ class _Source:
 def _open(path: Path) -> Iterator[_Source]:
     """Opens a file and makes sure that it holds what it promises."""
     try:
-        sound = soundfile.SoundFile(str(path))
+        sound = soundfile.SoundFile(str(path) if os.name == "nt" else os.fsencode(path))
     except (soundfile.SoundFileError, TypeError, OSError):
         raise _fault(path, _why_not_opened(path)) from None
     with sound:

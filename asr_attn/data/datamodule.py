@@ -1,5 +1,6 @@
 """Lightning's view of the data: which batches each process trains and validates on."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -8,7 +9,8 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from asr_attn.audio.augmentation import AugmentationConfig
-from asr_attn.data.batches import Batch, TrainingBatches, UtteranceBatches
+from asr_attn.audio.pauses import word_boundaries_by_pauses
+from asr_attn.data.batches import Batch, TrainingBatches, UtteranceBatches, read_utterance
 from asr_attn.data.manifest import Utterance
 from asr_attn.data.planning import (
     LoadingConfig,
@@ -97,6 +99,16 @@ class SpeechData(pl.LightningDataModule):
         self.cuts: dict[str, list[float]] = {}
         """Word boundaries in seconds by utterance id; empty until the first alignment."""
 
+    def cut_at_pauses(self) -> int:
+        """Locate words by pauses (see ``audio.pauses``); the number of utterances it worked for."""
+        for utterance in self.train:
+            samples = read_utterance(utterance, self.sample_rate)
+            words = len(utterance.text.split())
+            boundaries = word_boundaries_by_pauses(samples, self.sample_rate, words)
+            if boundaries is not None:
+                self.cuts[utterance.id] = boundaries
+        return len(self.cuts)
+
     def plan(self, epoch: int, world_size: int = 1) -> TrainingBatches:
         """All batches of an epoch, of all processes."""
         seed = (self.seed, epoch)
@@ -146,10 +158,27 @@ class SpeechData(pl.LightningDataModule):
         batches = self.utterance_batches(self.dev, trainer.global_rank, trainer.world_size)
         return ResumableLoader(batches, len(batches), self.loading.workers)
 
+    def fingerprint(self) -> str:
+        """A digest of the training utterances: the same for the same ids, texts and durations."""
+        digest = hashlib.sha256()
+        for utterance in self.train:
+            row = (utterance.id, utterance.text, utterance.offset, utterance.duration)
+            digest.update(repr(row).encode())
+        return digest.hexdigest()
+
     def state_dict(self) -> dict[str, Any]:
         """What resuming needs beyond the configuration."""
-        return {"cuts": self.cuts}
+        return {"cuts": self.cuts, "fingerprint": self.fingerprint()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up what ``state_dict`` gave."""
+        """Take up what ``state_dict`` gave.
+
+        Raises:
+            InputError: the run was started on other training data.
+        """
+        if state_dict["fingerprint"] != self.fingerprint():
+            raise InputError(
+                "the training manifest has changed since this run was stopped (ids, texts or "
+                "durations); put it back, or start a new run without resume"
+            )
         self.cuts = state_dict["cuts"]

@@ -61,6 +61,9 @@ class LoadingConfig:
     """Most seconds of audio in a batch, padding included."""
     workers: int = 0
     """Processes that read audio; 0 reads in the training process, best on few cores."""
+    cut_at_pauses: bool = False
+    """Locate the words of the training set by the pauses between them, where there is one after
+    each, so that utterances can be cut and mixed from the start."""
     curriculum: tuple[CurriculumStage, ...] = ()
     """Short examples first: stages with a greatest number of words."""
     mixing: MixingConfig = MixingConfig()
@@ -129,7 +132,8 @@ def plan_examples(
             aligned, by id.
         limit: most words per example. Longer utterances are cut where they were aligned, and wait
             for a later epoch where they were not.
-        mixing: how much is joined anew.
+        mixing: how much is joined anew. Utterances that are too long for it and not aligned stay
+            as they were recorded.
         seed: of this epoch.
 
     Returns:
@@ -142,15 +146,16 @@ def plan_examples(
     for i, utterance in enumerate(utterances):
         words = tuple(utterance.text.split())
         full = Segment(i, 0.0, utterance.duration, words)
-        boundaries = cuts.get(utterance.id)
-        mix = random.random() < mixing.share
+        boundaries = cuts.get(utterance.id, ())
+        aligned = bool(words) and len(boundaries) == len(words) + 1
+        mix = random.random() < mixing.share and (aligned or len(words) <= mixed_limit)
         longest = mixed_limit if mix else limit
-        if longest is None or (len(words) <= longest and (not mix or boundaries is None)):
+        if longest is None or (len(words) <= longest and not (mix and aligned)):
             pieces = [full]
-        elif boundaries is None or len(boundaries) != len(words) + 1:
-            continue
-        else:
+        elif aligned:
             pieces = _cut(full, boundaries, longest, random)
+        else:
+            continue
         if mix:
             pools[utterance.speaker or ""].extend(pieces)
         else:
@@ -210,7 +215,8 @@ def plan_batches(
         batch_seconds: most seconds per batch: examples × longest of them. An example that is
             longer still is a batch of its own.
         seed: shuffles within buckets, and the batches; None keeps everything sorted.
-        world_size: the number of batches becomes a multiple of it, by halving large batches.
+        world_size: the number of batches becomes a multiple of it, by halving large batches. Where
+            batches of one do not divide evenly either, the last few are left out.
 
     Returns:
         Batches of indices; process ``rank`` takes ``batches[rank::world_size]``.

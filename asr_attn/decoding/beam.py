@@ -48,7 +48,7 @@ def beam_search(
     hypothesis of log-probability ``p`` can at best reach ``p / longest ** length_exponent``.
 
     Args:
-        scorers: scorers with weights that are not negative.
+        scorers: scorers with weights that are not negative; those of weight 0 are not asked.
         memory: (B, S, D).
         lengths: (B,).
         config: settings.
@@ -57,6 +57,7 @@ def beam_search(
     Returns:
         Up to ``nbest`` hypotheses per utterance, best first; at least one.
     """
+    scorers = [(scorer, weight) for scorer, weight in scorers if weight != 0]
     batch, beam = memory.size(0), config.beam
     limits = config.max_tokens(lengths).tolist()
     device = memory.device
@@ -76,11 +77,7 @@ def beam_search(
         candidates = totals[:, :, None] + combined.view(len(rows), beam, -1)
         vocabulary = candidates.size(2)
         flat = candidates.view(len(rows), -1)
-        width = min(beam, flat.size(1))
-        values, picks = flat.topk(width, dim=1)
-        if width < beam:  # a vocabulary smaller than the beam: empty slots
-            values = torch.nn.functional.pad(values, (0, beam - width), value=-torch.inf)
-            picks = torch.nn.functional.pad(picks, (0, beam - width))
+        values, picks = flat.topk(beam, dim=1)
         parents, tokens = picks // vocabulary, picks % vocabulary
         totals = values.masked_fill(tokens == EOS, -torch.inf)
         keep = []

@@ -69,7 +69,8 @@ def count_errors(
         characters: compare characters (spaces included) instead of words.
 
     Returns:
-        Counts over all pairs.
+        Counts over all pairs. Any run of white space counts as one space: jiwer alone takes two
+        words with a tab between them for one.
 
     Raises:
         ValueError: the numbers of references and hypotheses differ.
@@ -78,13 +79,15 @@ def count_errors(
         raise ValueError(f"{len(references)} references but {len(hypotheses)} hypotheses")
     if not references:
         return ErrorCounts()
+    references = [" ".join(text.split()) for text in references]
+    hypotheses = [" ".join(text.split()) for text in hypotheses]
     process = jiwer.process_characters if characters else jiwer.process_words
-    output = process(list(references), list(hypotheses))
+    output = process(references, hypotheses)
     return ErrorCounts(
         output.substitutions,
         output.deletions,
         output.insertions,
         output.hits + output.substitutions + output.deletions,
-        sum(" ".join(r.split()) != " ".join(h.split()) for r, h in zip(references, hypotheses)),
+        sum(r != h for r, h in zip(references, hypotheses)),
         len(references),
     )

@@ -68,13 +68,13 @@ class AsrModel(nn.Module):
             augmentation: masks to lay over the features; none when not given.
 
         Returns:
-            memory (B, S, D), zero where padded, and lengths (B,) in memory steps.
+            memory (B, S, D), float32, zero where padded, and lengths (B,) in memory steps.
         """
         features, frames = self.features(waveforms, lengths)
         if augmentation is not None:
             features = spec_augment(features, frames, augmentation)
         memory, steps = self.encoder(features, frames)
-        return memory, steps
+        return memory.float(), steps
 
     def ctc_log_probs(self, memory: Tensor) -> Tensor:
         """CTC log-probabilities (B, S, V), float32, of memory (B, S, D)."""

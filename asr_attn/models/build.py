@@ -37,9 +37,9 @@ def _part(base: type[T], kind: str, table: Mapping[str, tuple[Any, Any]], data: 
     name = data["name"]
     if name not in table:
         near = difflib.get_close_matches(str(name), table, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"; did you mean {near[0]!r}?" if near else ";"
         raise ConfigError(
-            f"model.{kind}.name={name!r} is not known{hint} Known: {', '.join(sorted(table))}"
+            f"model.{kind}.name={name!r} is not known{hint} known: {', '.join(sorted(table))}"
         )
     config = dacite.from_dict(table[name][1], dict(data), dacite.Config(strict=True, cast=[tuple]))
     assert isinstance(config, base)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from asr_attn.nn.attention import Attention, AttentionKeys
 from asr_attn.nn.dropout import Dropout
+from asr_attn.nn.precision import float32_on_cpu
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,12 @@ class Speller(nn.Module):
         Returns:
             logits (B, U, V), float32, and attention weights (B, U, S).
         """
+        with float32_on_cpu(memory.device):
+            return self._read(memory, lengths, inputs, sampling)
+
+    def _read(
+        self, memory: Tensor, lengths: Tensor, inputs: Tensor, sampling: float
+    ) -> tuple[Tensor, Tensor]:
         state = self.init_state(memory, lengths)
         embedded = self.dropout(self.embedding(inputs))
         features_all, weights_all = [], []

@@ -107,7 +107,7 @@ class LocationAttention(nn.Module):
     def initial_state(self, keys: AttentionKeys) -> Tensor:
         """Nothing attended yet: zeros (B, 2, S)."""
         batch, steps = keys.mask.shape
-        return keys.memory.new_zeros(batch, 2, steps, dtype=torch.float32)
+        return keys.memory.new_zeros(batch, 2, steps, dtype=_at_least_float32(keys.memory.dtype))
 
     def forward(
         self, query: Tensor, keys: AttentionKeys, state: Tensor
@@ -124,10 +124,16 @@ class LocationAttention(nn.Module):
         """
         location = self.project_location(self.filters(state).transpose(1, 2))
         hidden = torch.tanh(self.project_query(query)[:, None, :] + keys.projected + location)
-        energies = self.energy(hidden).squeeze(-1).float()
+        energies = self.energy(hidden).squeeze(-1)
+        energies = energies.to(_at_least_float32(energies.dtype))
         weights = energies.masked_fill(~keys.mask, -torch.inf).softmax(dim=-1)
         context = torch.bmm(weights[:, None, :].to(keys.memory.dtype), keys.memory).squeeze(1)
         return context, weights, torch.stack([weights, state[:, 1] + weights], dim=1)
+
+
+def _at_least_float32(dtype: torch.dtype) -> torch.dtype:
+    """Weights add up over many steps, so half precision is widened; float64 is kept."""
+    return torch.promote_types(dtype, torch.float32)
 
 
 AttentionBuilder = Callable[[int, int, "LocationAttentionConfig"], nn.Module]

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from asr_attn.nn.dropout import Dropout
+from asr_attn.nn.precision import float32_on_cpu
 
 
 class MultiHeadSelfAttention(nn.Module):
@@ -34,9 +35,12 @@ class MultiHeadSelfAttention(nn.Module):
         batch, steps, size = x.shape
         qkv = self.project_in(x).view(batch, steps, 3, self.heads, size // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        context = nn.functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=mask[:, None, None, :]
-        )
+        if x.device.type == "cpu":
+            query, key, value = query.float(), key.float(), value.float()
+        with float32_on_cpu(x.device):
+            context = nn.functional.scaled_dot_product_attention(
+                query, key, value, attn_mask=mask[:, None, None, :]
+            )
         merged: Tensor = self.project_out(context.transpose(1, 2).reshape(batch, steps, size))
         return merged
 
@@ -71,4 +75,4 @@ class TransformerLayer(nn.Module):
         """Transform ``x`` (B, T, D) under ``mask`` (B, T); (B, T, D)."""
         x = x + self.dropout(self.attention(self.norm_attention(x), mask))
         x = x + self.dropout(self.feedforward(self.norm_feedforward(x)))
-        return x
+        return x  # noqa: RET504 - an expression of submodules would be untyped

@@ -1,8 +1,10 @@
-"""Stopping on request and telling how training goes."""
+"""Stopping on request, and telling how training goes."""
 
+import csv
 import signal
 import sys
 import time
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -11,9 +13,14 @@ from lightning.pytorch.callbacks import RichProgressBar
 
 from asr_attn.training.checkpoints import RunCheckpoints
 
-
-class StopRequested(Exception):  # noqa: N818 - not an error
-    """Training was asked to stop and has saved its state."""
+LABELS = {
+    "train/loss": "loss",
+    "train/ctc_loss": "ctc",
+    "train/attention_loss": "attention",
+    "val/ctc_wer": "CTC WER",
+    "val/wer": "WER",
+}
+"""Metrics that are reported, and what they are called on a terminal."""
 
 
 class GracefulStop(pl.Callback):
@@ -22,12 +29,11 @@ class GracefulStop(pl.Callback):
     A second Ctrl-C stops at once; training then resumes from the state saved last.
 
     Args:
-        checkpoints: saves the state.
+        checkpoints: saves and stops.
     """
 
     def __init__(self, checkpoints: RunCheckpoints) -> None:
         self.checkpoints = checkpoints
-        self._requested = False
         self._before: dict[int, Any] = {}
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -42,21 +48,56 @@ class GracefulStop(pl.Callback):
         self._before = {}
 
     def _request(self, number: int, frame: FrameType | None) -> None:
-        if self._requested:
+        if self.checkpoints.stop_requested:
             raise KeyboardInterrupt
-        self._requested = True
-        print("\nstopping after this batch and saving (again: stop at once)", file=sys.stderr)
+        self.checkpoints.stop_requested = True
+        print("\nsaving and stopping after this batch (again: stop at once)", file=sys.stderr)
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
-    ) -> None:
-        """Save and stop if asked to."""
-        requested = self._requested
-        if trainer.world_size > 1:
-            requested = trainer.strategy.reduce_boolean_decision(requested, all=False)
-        if requested:
-            self.checkpoints.save_resume_state(trainer)
-            raise StopRequested
+
+class MetricsFile(pl.Callback):
+    """Appends one row of figures per epoch to a CSV file.
+
+    Args:
+        path: of the file; rows of epochs that a resumed run does again are replaced.
+    """
+
+    HEADER = ("epoch", "step", "seconds", "learning_rate", *LABELS)
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._start = time.monotonic()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the header, or drop rows that will be written again."""
+        if not trainer.is_global_zero:
+            return
+        rows = []
+        if self.path.is_file():
+            with self.path.open(newline="", encoding="utf-8") as file:
+                rows = [r for r in csv.DictReader(file) if int(r["epoch"]) < trainer.current_epoch]
+        with self.path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self.HEADER)
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock of the epoch."""
+        self._start = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Append a row."""
+        if not trainer.is_global_zero:
+            return
+        metrics = trainer.callback_metrics
+        row = {
+            "epoch": trainer.current_epoch,
+            "step": trainer.global_step,
+            "seconds": round(time.monotonic() - self._start, 2),
+            "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+            **{name: float(metrics[name]) for name in LABELS if name in metrics},
+        }
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, self.HEADER).writerow(row)
 
 
 class EpochLines(pl.Callback):
@@ -74,13 +115,7 @@ class EpochLines(pl.Callback):
         if not trainer.is_global_zero:
             return
         metrics = trainer.callback_metrics
-        names = {
-            "train/ctc_loss": "ctc",
-            "train/attention_loss": "attention",
-            "val/ctc_wer": "CTC WER",
-            "val/wer": "WER",
-        }
-        parts = [f"{short} {float(metrics[n]):.4f}" for n, short in names.items() if n in metrics]
+        parts = [f"{short} {float(metrics[n]):.4f}" for n, short in LABELS.items() if n in metrics]
         print(
             f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {', '.join(parts)}"
             f" ({time.monotonic() - self._start:.1f} s)",

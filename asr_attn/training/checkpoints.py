@@ -28,6 +28,10 @@ class Kept:
     epoch: int
 
 
+class StopRequested(Exception):  # noqa: N818 - not an error
+    """Training was asked to stop and has saved its state."""
+
+
 class RunCheckpoints(Checkpoint):
     """Saves the state to resume from and the best models, and stops when nothing improves.
 
@@ -48,6 +52,8 @@ class RunCheckpoints(Checkpoint):
         self.best: list[Kept] = []
         self._stale = 0
         self._last_save = time.monotonic()
+        self.stop_requested = False
+        """Set to save and stop as soon as the state to resume from is a clean one."""
 
     def state_dict(self) -> dict[str, Any]:
         """What resuming needs, as builtins."""
@@ -74,16 +80,32 @@ class RunCheckpoints(Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
     ) -> None:
-        """Save now and then within long epochs."""
+        """Save now and then within long epochs, and stop if asked to.
+
+        Not after the last batch: what belongs to the epoch's end would be left undone.
+        """
+        if trainer.is_last_batch:
+            return
+        stop = self._stop_agreed(trainer)
         due = time.monotonic() - self._last_save > 60 * self.config.save_minutes
         if trainer.world_size > 1:
             due = trainer.strategy.broadcast(due)
-        if due:
+        if due or stop:
             self.save_resume_state(trainer)
+        if stop:
+            raise StopRequested
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save at the end of every epoch."""
+        """Save at the end of every epoch, and stop if asked to."""
         self.save_resume_state(trainer)
+        if self._stop_agreed(trainer):
+            raise StopRequested
+
+    def _stop_agreed(self, trainer: pl.Trainer) -> bool:
+        """Whether any process was asked to stop."""
+        if trainer.world_size > 1:
+            return bool(trainer.strategy.reduce_boolean_decision(self.stop_requested, all=False))
+        return self.stop_requested
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the model if it is one of the best so far."""

@@ -9,6 +9,8 @@ from asr_attn.data.manifest import Utterance
 from asr_attn.errors import InputError
 from asr_attn.settings import DataConfig
 
+FASTEST_SPEECH = 50.0
+"""Characters per second that nobody speaks."""
 SHOWN = 10
 """Faulty utterances that are listed; more are counted."""
 
@@ -18,7 +20,6 @@ def check_data(
     dev: Sequence[Utterance],
     model: TrainedModel,
     data: DataConfig,
-    augmentation: AugmentationConfig,
 ) -> None:
     """Check everything that can be checked without reading audio.
 
@@ -27,7 +28,7 @@ def check_data(
     """
     faults = []
     for utterance in train:
-        fault = _fault(utterance, model, data, augmentation)
+        fault = _fault(utterance, model, data)
         if fault:
             faults.append(f"{utterance.id} ({utterance.audio.name}): {fault}")
     if faults:
@@ -46,7 +47,6 @@ def _fault(
     utterance: Utterance,
     model: TrainedModel,
     data: DataConfig,
-    augmentation: AugmentationConfig,
 ) -> str | None:
     """Why one training utterance cannot be used, if so."""
     if utterance.duration > data.max_duration:
@@ -59,13 +59,32 @@ def _fault(
     unknown = model.tokenizer.unknown([utterance.text])
     if unknown:
         return f"has characters that the tokenizer does not know: {' '.join(map(repr, unknown))}"
-    tokens = model.tokenizer.encode(utterance.text)
-    needed = len(tokens) + sum(a == b for a, b in pairwise(tokens))
-    seconds = utterance.duration / max(augmentation.speed)
-    steps = int(seconds / model.network.seconds_per_step)
-    if needed > steps:
+    rate = len(utterance.text) / utterance.duration
+    if rate > FASTEST_SPEECH:
         return (
-            f"{utterance.duration:.2f} s are too short for its {len(tokens)} characters "
-            f"({steps} steps of the encoder at the fastest speed, {needed} needed by CTC)"
+            f"{len(utterance.text)} characters in {utterance.duration:.2f} s cannot be right "
+            f"({rate:.0f} a second); check its text and its audio"
         )
     return None
+
+
+def ctc_warning(
+    train: Sequence[Utterance], model: TrainedModel, augmentation: AugmentationConfig
+) -> str | None:
+    """A sentence if CTC has too few encoder steps for some texts; None if not.
+
+    Such utterances add nothing to the CTC loss; attention learns from them all the same.
+    """
+    short = 0
+    for utterance in train:
+        tokens = model.tokenizer.encode(utterance.text)
+        needed = len(tokens) + sum(a == b for a, b in pairwise(tokens))
+        seconds = utterance.duration / max(augmentation.speed)
+        short += needed > int(seconds / model.network.seconds_per_step)
+    if not short:
+        return None
+    return (
+        f"{short} of {len(train)} training utterances are too short for their text at "
+        f"{1000 * model.network.seconds_per_step:.0f} ms per encoder step: CTC cannot learn from "
+        "them, attention can; lower model.encoder.stride or model.encoder.halvings for finer steps"
+    )

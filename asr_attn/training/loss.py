@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from asr_attn.nn.masking import padding_mask
 from asr_attn.text.tokenizer import BLANK, EOS
 
 IGNORE = -100
@@ -68,3 +69,26 @@ def ctc_loss(log_probs: Tensor, lengths: Tensor, tokens: list[list[int]]) -> Ten
         zero_infinity=True,
     )
     return total / max(int(counts.sum()), 1)
+
+
+def guided_attention_loss(
+    weights: Tensor, tokens: Tensor, steps: Tensor, width: float = 0.2
+) -> Tensor:
+    """Attention far from the diagonal (Tachibana, Uenoyama and Aihara 2018, section 4).
+
+    Args:
+        weights: (B, U, S) attention weights.
+        tokens: (B,) tokens of each, end of sentence included.
+        steps: (B,) memory steps of each.
+        width: of the diagonal, as a share of the utterance.
+
+    Returns:
+        Mean over all tokens of the weight times its distance from the diagonal, where distance
+        is ``1 - exp(-((u / U - s / S) ** 2) / (2 width ** 2))``.
+    """
+    u = (torch.arange(weights.size(1), device=weights.device) + 0.5)[None, :] / tokens[:, None]
+    s = (torch.arange(weights.size(2), device=weights.device) + 0.5)[None, :] / steps[:, None]
+    far = 1.0 - torch.exp(-((u[:, :, None] - s[:, None, :]) ** 2) / (2.0 * width**2))
+    per_token = (weights * far).sum(dim=-1)
+    real = padding_mask(tokens, weights.size(1))
+    return per_token[real].mean()

@@ -12,7 +12,7 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from hydra.utils import instantiate
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from asr_attn import __version__
 from asr_attn.checkpoint import MODEL_FILE, TrainedModel, load_model, save_model
@@ -28,14 +28,15 @@ from asr_attn.recognizer import Recognizer
 from asr_attn.settings import DataConfig, RunConfig, TrainerConfig
 from asr_attn.text.normalizer import NormalizerConfig, normalize
 from asr_attn.text.tokenizer import CharTokenizer
-from asr_attn.training.callbacks import GracefulStop, StopRequested, progress_callback
+from asr_attn.training.callbacks import GracefulStop, MetricsFile, progress_callback
 from asr_attn.training.checkpoints import (
     BEST_FOLDER,
     RESUME_FILE,
     RunCheckpoints,
+    StopRequested,
     average_models,
 )
-from asr_attn.training.faults import check_data
+from asr_attn.training.faults import check_data, ctc_warning
 from asr_attn.training.pictures import AttentionPictures
 from asr_attn.training.task import RecognizerTask
 
@@ -80,7 +81,10 @@ def fit(config: RunConfig) -> RunResult:
     train, dev = load_data(config.data, config.tokenizer.normalizer)
     torch.manual_seed(config.seed)
     model = new_model(config, train, statistics=not config.resume)
-    check_data(train, dev, model, config.data, config.augmentation)
+    check_data(train, dev, model, config.data)
+    warning = ctc_warning(train, model, config.augmentation)
+    if warning and config.training.ctc_weight > 0:
+        print(f"note: {warning}", file=sys.stderr)
     data = SpeechData(
         train,
         dev,
@@ -90,6 +94,9 @@ def fit(config: RunConfig) -> RunResult:
         config.seed,
         config.trainer.max_epochs,
     )
+    if config.data.loading.cut_at_pauses and not config.resume:
+        located = data.cut_at_pauses()
+        print(f"words located by pauses: {located} of {len(train)} utterances", file=sys.stderr)
     task = RecognizerTask(
         model,
         config.training,
@@ -174,7 +181,8 @@ def new_model(
         train: training utterances.
         statistics: compute feature statistics; not needed when weights are loaded afterwards.
     """
-    tokenizer = CharTokenizer.train(u.text for u in train)
+    # the space belongs in even if all texts are single words: joined examples need it
+    tokenizer = CharTokenizer.train([" ", *(u.text for u in train)])
     network = AsrModel(config.features, config.model, len(tokenizer))
     if statistics:
         random = np.random.default_rng(config.seed)
@@ -224,8 +232,6 @@ def make_trainer(
 ) -> pl.Trainer:
     """Lightning's trainer with the callbacks and loggers of a run."""
     loggers: list[Logger] = []
-    if config.logger.csv:
-        loggers.append(CSVLogger(folder, name="", version=""))
     if config.logger.tensorboard:
         loggers.append(TensorBoardLogger(folder, name="", version="tensorboard"))
     shown = dev[: config.callbacks.pictures]
@@ -237,6 +243,7 @@ def make_trainer(
             GracefulStop(checkpoints),
             AttentionPictures(folder / "attention", shown),
             progress_callback(),
+            *([MetricsFile(folder / "metrics.csv")] if config.logger.csv else []),
             checkpoints,
         ],
         logger=loggers or False,

@@ -16,7 +16,7 @@ from asr_attn.decoding.greedy import ctc_greedy_search, greedy_search
 from asr_attn.decoding.hypothesis import SearchConfig
 from asr_attn.evaluation.error_rates import ErrorCounts, count_errors
 from asr_attn.settings import ScheduleConfig, TrainingConfig
-from asr_attn.training.loss import attention_loss, ctc_loss, targets_of
+from asr_attn.training.loss import attention_loss, ctc_loss, guided_attention_loss, targets_of
 from asr_attn.training.schedule import learning_rate_factor
 
 
@@ -112,16 +112,27 @@ class RecognizerTask(pl.LightningModule):
             inputs, targets = targets_of(tokens, self.device)
             begun = max(config.ctc_warmup, 1e-9)
             rise = (self.progress_at(batch_idx) - begun) / (1.0 - begun)
-            logits, _ = self.network.speller(
+            logits, weights = self.network.speller(
                 memory, lengths, inputs, config.scheduled_sampling * min(max(rise, 0.0), 1.0)
             )
             attention = attention_loss(logits, targets, config.label_smoothing)
             self._log("train/attention_loss", attention, len(tokens))
             loss = loss + (1.0 - config.ctc_weight) * attention
+            guidance = self._guidance(self.progress_at(batch_idx))
+            if guidance > 0:
+                counts = torch.tensor([len(row) + 1 for row in tokens], device=self.device)
+                loss = loss + guidance * guided_attention_loss(weights, counts, lengths)
         elif self.trainer.world_size > 1:  # every parameter must have a gradient to agree on
             loss = loss + 0.0 * sum(p.sum() for p in self.network.decoder.parameters())
         self._log("train/loss", loss, len(tokens), bar=True)
         return loss
+
+    def _guidance(self, progress: float) -> float:
+        """Weight of the guided-attention loss, falling from its full value to 0."""
+        config = self.training_config
+        if progress >= config.guided_until:
+            return 0.0
+        return config.guided_attention * (1.0 - progress / config.guided_until)
 
     def _log(self, name: str, value: Tensor | float, size: int, bar: bool = False) -> None:
         self.log(name, value, batch_size=size, prog_bar=bar, on_step=bar, on_epoch=True)

@@ -1,0 +1,75 @@
+"""Finding the words of slow speech by the pauses between them, before anything is learnt."""
+
+from itertools import pairwise, product
+
+import numpy as np
+from numpy.typing import NDArray
+
+FRAMES_PER_SECOND = 100
+_THRESHOLDS = (0.5, 0.6, 0.4, 0.7, 0.3)
+"""Where speech begins, between the level of the background (0) and of the loudest frames (1)."""
+_SHORTEST_PAUSES = (8, 15, 4)
+"""Frames; shorter gaps are closures of consonants and belong to a word."""
+_SHORTEST_WORD = 8
+"""Frames; shorter sounds are clicks and breaths."""
+
+
+def sounding_stretches(
+    levels: NDArray[np.float64], threshold: float, shortest_pause: int
+) -> list[tuple[int, int]]:
+    """Stretches of sound: frames (start, end) above a threshold, small gaps closed.
+
+    Args:
+        levels: (T,) loudness of each frame, from 0 (background) to 1 (loudest).
+        threshold: loudness from which on there is sound.
+        shortest_pause: frames; stretches closer than that are one.
+    """
+    edges = np.flatnonzero(np.diff(np.r_[0, (levels > threshold).astype(int), 0]))
+    joined: list[tuple[int, int]] = []
+    for start, end in edges.reshape(-1, 2).tolist():
+        if joined and start - joined[-1][1] < shortest_pause:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return [(start, end) for start, end in joined if end - start >= _SHORTEST_WORD]
+
+
+def loudness(samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float64]:
+    """Loudness in decibels of 10 ms frames, scaled to 0 (background) and 1 (loudest): (T,)."""
+    hop = sample_rate // FRAMES_PER_SECOND
+    frames = samples[: len(samples) // hop * hop].reshape(-1, hop).astype(np.float64)
+    power = np.convolve(np.square(frames).mean(axis=1), np.ones(3) / 3, "same")
+    decibels = 10.0 * np.log10(power + 1e-12)
+    quiet, loud = np.percentile(decibels, (10, 98))
+    scaled: NDArray[np.float64] = (decibels - quiet) / max(float(loud - quiet), 1e-6)
+    return scaled
+
+
+def word_boundaries_by_pauses(
+    samples: NDArray[np.float32], sample_rate: int, words: int
+) -> list[float] | None:
+    """Cut speech with a pause after every word into its words.
+
+    Several thresholds are tried until the number of sounding stretches is the number of words.
+
+    Args:
+        samples: (samples,) of one utterance.
+        sample_rate: in Hz.
+        words: how many words are spoken.
+
+    Returns:
+        Seconds: 0, the middle of each pause between words, the duration. None when no threshold
+        gives so many stretches; then the pauses do not show where the words are.
+    """
+    duration = len(samples) / sample_rate
+    if words == 1:
+        return [0.0, duration]
+    if len(samples) < 3 * sample_rate // FRAMES_PER_SECOND:
+        return None
+    levels = loudness(samples, sample_rate)
+    for pause, threshold in product(_SHORTEST_PAUSES, _THRESHOLDS):
+        found = sounding_stretches(levels, threshold, pause)
+        if len(found) == words:
+            cuts = [(left[1] + right[0]) / 2 / FRAMES_PER_SECOND for left, right in pairwise(found)]
+            return [0.0, *cuts, duration]
+    return None

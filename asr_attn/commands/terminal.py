@@ -1,0 +1,139 @@
+"""What the commands share: messages, progress and results, each where it belongs."""
+
+import contextlib
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from asr_attn.errors import InputError
+from asr_attn.files import atomic_path
+
+
+def say(message: str) -> None:
+    """Tell the user something beside the results, on standard error."""
+    with contextlib.suppress(OSError):  # nobody listens: the results still matter
+        print(f"asr-attn: {message}", file=sys.stderr, flush=True)
+
+
+def prepare_output() -> None:
+    """Write UTF-8 to pipes and files on every system, and file names as the system has them."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
+    elif isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def abandon_output() -> None:
+    """Let what is still buffered for standard output go nowhere: it cannot be written."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+@contextmanager
+def opened(path: Path | None) -> Iterator[IO[str]]:
+    """Open a file for results at once and keep it only if all goes well; None: standard output.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    if path is None:
+        yield sys.stdout
+        return
+    with (
+        atomic_path(path) as scratch,
+        scratch.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as stream,
+    ):
+        yield stream
+
+
+def json_line(record: Mapping[str, Any]) -> str:
+    """One line of JSON Lines, readable where it can be."""
+    line = json.dumps(record, ensure_ascii=False, allow_nan=False)
+    try:
+        line.encode("utf-8")
+    except UnicodeEncodeError:  # a file name that is not Unicode
+        line = json.dumps(record, allow_nan=False)
+    return line + "\n"
+
+
+def refuse_overwriting(outputs: Mapping[str, Path | None], inputs: list[Path]) -> None:
+    """Make sure that results go into files of their own.
+
+    Args:
+        outputs: by the option that names them.
+        inputs: files that are read.
+
+    Raises:
+        InputError: an output is an input, or two outputs are the same file.
+    """
+    taken = {path.resolve(): f"{path} is read by this command" for path in inputs}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        if path.is_file() or not path.exists():
+            if (place := path.resolve()) in taken:
+                raise InputError(f"{option} {path}: {taken[place]}; name another file")
+            taken[place] = f"{path} is already written by {option}"
+
+
+class Progress:
+    """A bar on standard error, where that is a terminal; otherwise nothing.
+
+    Args:
+        what: is being done.
+        total: recordings.
+    """
+
+    def __init__(self, what: str, total: int) -> None:
+        self._bar: Any = None
+        if total > 1 and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                TextColumn,
+                TimeElapsedColumn,
+                TimeRemainingColumn,
+            )
+            from rich.progress import Progress as RichProgress
+
+            self._bar = RichProgress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._task = self._bar.add_task(what, total=total)
+
+    def __enter__(self) -> "Progress":
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def advance(self) -> None:
+        """One recording more is done."""
+        if self._bar is not None:
+            self._bar.advance(self._task)
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Take the bar away while something else is printed."""
+        self.__exit__()
+        yield
+        self.__enter__()

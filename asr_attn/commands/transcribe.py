@@ -1,0 +1,172 @@
+"""``asr-attn transcribe``: recordings in, texts out."""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asr_attn.audio.reading import audio_duration, find_audio
+from asr_attn.commands.terminal import Progress, json_line, opened, refuse_overwriting, say
+from asr_attn.data.manifest import Utterance, read_manifest
+from asr_attn.errors import AudioError, InputError
+
+if TYPE_CHECKING:
+    from asr_attn.recognizer import Recognizer, Transcript
+
+CUT_OFF = (
+    "the transcript was cut off at the longest permitted output and is likely wrong; try --beam, "
+    "or a shorter recording"
+)
+
+
+@dataclass
+class _Recordings:
+    """What is to be transcribed, in the order given; ``failures`` by index.
+
+    ``utterances`` has an entry for every recording, those that cannot be read among them.
+    """
+
+    utterances: list[Utterance] = field(default_factory=list)
+    failures: dict[int, AudioError] = field(default_factory=dict)
+
+    def add_file(self, path: Path) -> None:
+        """Add one audio file; its id is its path as given."""
+        try:
+            duration = audio_duration(path)
+        except AudioError as error:
+            duration = 0.0
+            self.failures[len(self.utterances)] = error
+        self.utterances.append(Utterance(str(path), path, "", duration))
+
+
+def transcribe(args: argparse.Namespace) -> int:
+    """Run the command; returns the exit code.
+
+    Raises:
+        InputError: nothing can be done with what was given.
+    """
+    output = None if args.output == "-" else Path(args.output)
+    as_json = _wants_json(args.format, output)
+    manifests = [p for p in args.inputs if _is_manifest(p)]
+    inputs = [args.checkpoint, *args.inputs]
+    refuse_overwriting({"--output": output}, [p for p in inputs if p.is_file()])
+    recordings = _gather(args.inputs)
+    bare = len(args.inputs) == 1 and not manifests and not args.inputs[0].is_dir()
+    _stop_if_none(recordings)
+    from asr_attn.recognizer import load
+
+    recognizer = load(args.checkpoint, args.device)
+    with opened(output) as stream, Progress("transcribing", len(recordings.utterances)) as bar:
+        for done in _in_order(recognizer, recordings, args, bar):
+            with bar.hidden():
+                for i in done:
+                    utterance, transcript = recordings.utterances[i], done[i]
+                    if as_json:
+                        stream.write(json_line(record(utterance, transcript)))
+                    else:
+                        name = "" if bare else f"{utterance.id}\t"
+                        stream.write(f"{name}{transcript.text}\n")
+                    warn(utterance.id, transcript)
+                stream.flush()
+        _stop_if_none(recordings)
+    return report_failures(
+        [str(recordings.failures[i]) for i in sorted(recordings.failures)],
+        len(recordings.utterances),
+    )
+
+
+def record(utterance: Utterance, transcript: "Transcript") -> dict[str, Any]:
+    """A transcript as an object of JSON Lines."""
+    return {
+        "id": utterance.id,
+        "audio": str(utterance.audio),
+        "text": transcript.text,
+        "duration": round(transcript.duration, 6),
+        "score": transcript.score,
+        "log_prob": transcript.log_prob,
+        "truncated": transcript.truncated,
+        "silent": transcript.silent,
+    }
+
+
+def warn(name: str, transcript: "Transcript") -> None:
+    """Say what the text of a transcript does not show."""
+    if transcript.silent:
+        say(f"{name} is silent; nothing to transcribe")
+    elif transcript.truncated:
+        say(f"{name}: {CUT_OFF}")
+
+
+def report_failures(failures: list[str], total: int) -> int:
+    """List what could not be read on standard error; returns the exit code."""
+    if not failures:
+        return 0
+    lines = "".join(f"\n  {failure}" for failure in failures)
+    say(f"{len(failures)} of {total} recordings could not be read:{lines}")
+    return 1
+
+
+def _wants_json(chosen: str | None, output: Path | None) -> bool:
+    if chosen is not None:
+        return chosen == "jsonl"
+    return output is not None and output.suffix.lower() == ".jsonl"
+
+
+def _is_manifest(path: Path) -> bool:
+    return path.suffix.lower() == ".jsonl" and not path.is_dir()
+
+
+def _gather(inputs: list[Path]) -> _Recordings:
+    """The recordings that files, folders and manifests stand for."""
+    recordings = _Recordings()
+    for path in inputs:
+        if path.is_dir():
+            files = find_audio(path)
+            if not files:
+                raise InputError(f"{path} holds no audio files; name a folder with recordings")
+            for file in files:
+                recordings.add_file(file)
+        elif _is_manifest(path):
+            recordings.utterances += read_manifest(path)
+        else:
+            recordings.add_file(path)
+    return recordings
+
+
+def _stop_if_none(recordings: _Recordings) -> None:
+    """Stop, and keep no output, if all recordings failed."""
+    failures = recordings.failures
+    if len(failures) == len(recordings.utterances) == 1:
+        raise failures[0]
+    if len(failures) == len(recordings.utterances):
+        lines = "".join(f"\n  {failures[i]}" for i in sorted(failures))
+        raise InputError(f"none of the {len(failures)} recordings could be read:{lines}")
+
+
+def _in_order(
+    recognizer: "Recognizer", recordings: _Recordings, args: argparse.Namespace, bar: Progress
+) -> Iterator[dict[int, "Transcript"]]:
+    """Yield transcripts by index, in the order given, as soon as those before them are done."""
+    utterances, failures = recordings.utterances, recordings.failures
+    readable = [i for i in range(len(utterances)) if i not in failures]
+    waiting: dict[int, Transcript] = {}
+    turn = 0
+    for _ in failures:
+        bar.advance()
+    for k, result in recognizer.transcribe_utterances(
+        [utterances[i] for i in readable], beam=args.beam, batch_seconds=args.batch_seconds
+    ):
+        bar.advance()
+        if isinstance(result, AudioError):
+            failures[readable[k]] = result
+        else:
+            waiting[readable[k]] = result
+        ready = {}
+        while turn in waiting or turn in failures:
+            if turn in waiting:
+                ready[turn] = waiting.pop(turn)
+            turn += 1
+        if ready:
+            yield ready
+    # nothing is left waiting: every recording before the last result is done or failed

@@ -1,0 +1,137 @@
+import librosa
+import numpy as np
+import pytest
+import torch
+
+from asr_attn.audio.features import LOG_FLOOR, FeaturesConfig, LogMel
+
+CONFIGS = [
+    FeaturesConfig(),
+    FeaturesConfig(sample_rate=8000, n_mels=40, min_hz=60.0, max_hz=3800.0),
+    FeaturesConfig(n_mels=64, window_ms=32.0, hop_ms=12.5, min_hz=0.0),
+]
+
+
+def sound(samples: int, seed: int = 0) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    time = np.arange(samples) / 16000
+    envelope = 0.05 + np.abs(np.sin(9 * time))
+    chirp = np.sin(2 * np.pi * (200 * time + 700 * time**2))
+    return (envelope * (0.3 * chirp + 0.03 * random.standard_normal(samples))).astype(np.float32)
+
+
+def librosa_log_mel(config: FeaturesConfig, samples: np.ndarray) -> np.ndarray:
+    """Log-mel (T, n_mels) by librosa, in float64."""
+    window = round(config.sample_rate * config.window_ms / 1000)
+    mel = librosa.feature.melspectrogram(
+        y=samples.astype(np.float64),
+        sr=config.sample_rate,
+        n_fft=int(2 ** np.ceil(np.log2(window))),
+        win_length=window,
+        hop_length=round(config.sample_rate * config.hop_ms / 1000),
+        center=True,
+        pad_mode="constant",
+        power=2.0,
+        n_mels=config.n_mels,
+        fmin=config.min_hz,
+        fmax=config.max_hz,
+    )
+    return np.log(np.maximum(mel, 1e-6)).T
+
+
+def padded(*signals: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    lengths = torch.tensor([len(signal) for signal in signals])
+    batch = torch.zeros(len(signals), int(lengths.max()))
+    for row, signal in zip(batch, signals, strict=True):
+        row[: len(signal)] = torch.from_numpy(signal)
+    return batch, lengths
+
+
+@pytest.mark.filterwarnings("ignore:n_fft=.* is too large")
+@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("samples", [16000, 12345, 320, 100])
+def test_equals_librosa(config, samples):
+    signal = sound(samples)
+    features, frames = LogMel(config).log_mel(*padded(signal))
+    expected = librosa_log_mel(config, signal)
+    assert frames.tolist() == [len(expected)]
+    assert features.shape == (1, *expected.shape)
+    # float32 rounds the edges of narrow bands, whose weight is next to nothing
+    difference = np.abs(features[0].numpy() - expected)
+    assert difference.max() < 2e-3
+    assert difference.mean() < 2e-5
+
+
+def test_silence_is_the_floor():
+    features, _ = LogMel(FeaturesConfig()).log_mel(torch.zeros(1, 1600), torch.tensor([1600]))
+    torch.testing.assert_close(features, torch.full_like(features, float(np.log(LOG_FLOOR))))
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_padding_changes_nothing(config):
+    module = LogMel(config)
+    module.mean.normal_()
+    module.deviation.uniform_(0.5, 2.0)
+    signals = [sound(n, seed) for seed, n in enumerate((9000, 4000, 4001, 159, 1))]
+    features, frames = module(*padded(*signals))
+    assert features.size(1) == int(frames.max())
+    for row, signal, count in zip(features, signals, frames.tolist(), strict=True):
+        alone, alone_frames = module(*padded(signal))
+        assert alone_frames.tolist() == [count] == [len(signal) // module.hop_length + 1]
+        torch.testing.assert_close(row[:count], alone[0], atol=1e-4, rtol=1e-4)
+        assert not row[count:].any()
+
+
+def test_fit_takes_mean_and_deviation_of_real_frames_only():
+    config = FeaturesConfig(n_mels=20)
+    module = LogMel(config)
+    signals = [sound(n, seed) for seed, n in enumerate((8000, 3000, 5000))]
+    module.fit([padded(*signals[:2]), padded(signals[2])])
+    frames = np.concatenate([librosa_log_mel(config, signal) for signal in signals])
+    np.testing.assert_allclose(module.mean, frames.mean(axis=0), atol=1e-3)
+    np.testing.assert_allclose(module.deviation, frames.std(axis=0), atol=1e-3)
+
+    features, counts = module(*padded(*signals))
+    real = torch.cat([row[:count] for row, count in zip(features, counts.tolist(), strict=True)])
+    torch.testing.assert_close(real.mean(dim=0), torch.zeros(20), atol=1e-3, rtol=0)
+    torch.testing.assert_close(real.std(dim=0, correction=0), torch.ones(20), atol=1e-3, rtol=0)
+
+
+def test_fit_on_silence_gives_finite_features():
+    module = LogMel(FeaturesConfig())
+    silence = (torch.zeros(1, 1600), torch.tensor([1600]))
+    module.fit([silence])
+    features, _ = module(*silence)
+    torch.testing.assert_close(features, torch.zeros_like(features), atol=1e-2, rtol=0)
+
+
+def test_statistics_are_saved_and_the_filter_bank_is_not():
+    assert {"mean", "deviation"} <= set(LogMel(FeaturesConfig()).state_dict())
+    assert "bank" not in LogMel(FeaturesConfig()).state_dict()
+
+
+def test_autocast_does_not_touch_features():
+    module = LogMel(FeaturesConfig())
+    batch = padded(sound(4000))
+    expected, _ = module(*batch)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        features, _ = module(*batch)
+    assert features.dtype == torch.float32
+    assert torch.equal(features, expected)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"sample_rate": 500},
+        {"n_mels": 0},
+        {"hop_ms": 0.0},
+        {"window_ms": 5.0},
+        {"min_hz": -1.0},
+        {"max_hz": 9000.0},
+        {"min_hz": 4000.0, "max_hz": 4000.0},
+    ],
+)
+def test_refuses_settings_that_make_no_sense(wrong):
+    with pytest.raises(ValueError, match="features"):
+        FeaturesConfig(**wrong)

@@ -1,0 +1,92 @@
+import itertools
+
+import pytest
+import torch
+
+from asr_attn.decoding.alignment import TokenSpan, align, can_align, word_boundaries
+from asr_attn.text.tokenizer import BLANK
+
+VOCABULARY = 4
+
+
+def collapse(path: tuple[int, ...]) -> list[int]:
+    return [label for label, _ in itertools.groupby(path) if label != BLANK]
+
+
+def texts(longest: int) -> list[list[int]]:
+    return [
+        list(text)
+        for count in range(longest + 1)
+        for text in itertools.product(range(1, VOCABULARY), repeat=count)
+    ]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4])
+def test_can_align_what_some_path_spells(steps):
+    spelt = {tuple(collapse(path)) for path in itertools.product(range(4), repeat=steps)}
+    for text in texts(4):
+        assert can_align(text, steps) == (tuple(text) in spelt and text != [])
+
+
+def spans_of(path: tuple[int, ...]) -> list[TokenSpan]:
+    spans, start = [], 0
+    for label, group in itertools.groupby(path):
+        end = start + len(list(group))
+        if label != BLANK:
+            spans.append(TokenSpan(label, start, end))
+        start = end
+    return spans
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("steps", [2, 4, 5])
+def test_equals_the_likeliest_of_all_paths_of_the_text(steps, seed):
+    torch.manual_seed(seed)
+    log_probs = (2 * torch.randn(steps, VOCABULARY)).log_softmax(dim=-1)
+    best: dict[tuple[int, ...], tuple[float, tuple[int, ...]]] = {}
+    for path in itertools.product(range(VOCABULARY), repeat=steps):
+        value = sum(log_probs[s, v].item() for s, v in enumerate(path))
+        key = tuple(collapse(path))
+        best[key] = max(best.get(key, (-float("inf"), ())), (value, path))
+    for text in texts(3):
+        if can_align(text, steps):
+            assert align(log_probs, text) == spans_of(best[tuple(text)][1])
+
+
+@pytest.mark.parametrize(("tokens", "steps"), [([], 5), ([1, 2, 3], 2), ([2, 2], 2)])
+def test_refuses_a_text_without_a_path(tokens, steps):
+    log_probs = torch.zeros(steps, VOCABULARY).log_softmax(dim=-1)
+    with pytest.raises(ValueError, match="no CTC path"):
+        align(log_probs, tokens)
+
+
+def test_words_are_cut_halfway_through_the_gap_between_them():
+    space, a, b = 3, 4, 5
+    spans = [
+        TokenSpan(a, 2, 4),
+        TokenSpan(b, 5, 6),
+        TokenSpan(space, 7, 8),
+        TokenSpan(a, 11, 12),
+        TokenSpan(space, 12, 13),
+        TokenSpan(b, 13, 15),
+    ]
+    assert word_boundaries(spans, space, 20) == [0.0, 8.5, 12.5, 20.0]
+
+
+def test_one_word_is_the_whole_utterance():
+    assert word_boundaries([TokenSpan(4, 1, 2), TokenSpan(4, 3, 4)], 3, 6) == [0.0, 6.0]
+
+
+def test_boundaries_of_an_alignment_keep_every_word_in_its_own_part():
+    torch.manual_seed(0)
+    space, text = 3, [1, 2, 3, 2, 2, 3, 1]
+    for _ in range(20):
+        log_probs = torch.randn(14, VOCABULARY).log_softmax(dim=-1)
+        spans = align(log_probs, text)
+        edges = word_boundaries(spans, space, 14)
+        assert len(edges) == 4
+        assert edges == sorted(set(edges))
+        words = [spans[0:2], spans[3:5], spans[6:7]]
+        for word, begin, end in zip(words, edges, edges[1:], strict=False):
+            assert begin <= word[0].start
+            assert word[-1].end <= end

@@ -1,0 +1,31 @@
+import math
+
+import pytest
+import torch
+
+from asr_attn.decoding.hypothesis import SearchConfig, teacher_inputs
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 1.0, 1.7])
+def test_longest_output_counts_the_end(share):
+    lengths = list(range(1, 60))
+    found = SearchConfig(max_tokens_per_step=share).max_tokens(torch.tensor(lengths)).tolist()
+    assert found == [math.ceil(round(length * share, 6)) + 1 for length in lengths]
+
+
+@pytest.mark.parametrize(("exponent", "divisor"), [(0.0, 1.0), (0.5, 2.0), (1.0, 4.0)])
+def test_rank(exponent, divisor):
+    assert SearchConfig(length_exponent=exponent).rank(-6.0, 4) == pytest.approx(-6.0 / divisor)
+
+
+@pytest.mark.parametrize("wrong", ["beam=0", "length_exponent=-0.1", "max_tokens_per_step=0"])
+def test_refuses_settings_that_make_no_sense(wrong):
+    name, value = wrong.split("=")
+    with pytest.raises(ValueError, match=name):
+        SearchConfig(**{name: type(getattr(SearchConfig(), name))(value)})
+
+
+def test_teacher_inputs_are_shifted_by_the_start():
+    inputs = teacher_inputs([(5, 6, 7), (), (8,)], start=1)
+    assert inputs.tolist() == [[1, 5, 6, 7], [1, 1, 1, 1], [1, 8, 1, 1]]
+    assert inputs.dtype == torch.long

@@ -1,0 +1,99 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from asr_attn.text.tokenizer import BLANK, EOS
+from asr_attn.training.loss import IGNORE, attention_loss, ctc_loss, targets_of
+
+
+def test_inputs_are_the_targets_shifted_by_the_start():
+    inputs, targets = targets_of([[5, 6, 7], [], [8]], torch.device("cpu"))
+    assert inputs.tolist() == [[EOS, 5, 6, 7], [EOS, EOS, EOS, EOS], [EOS, 8, EOS, EOS]]
+    assert targets.tolist() == [
+        [5, 6, 7, EOS],
+        [EOS, IGNORE, IGNORE, IGNORE],
+        [8, EOS, IGNORE, IGNORE],
+    ]
+    assert inputs.dtype == targets.dtype == torch.long
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
+def test_attention_loss_equals_the_formula(smoothing):
+    torch.manual_seed(0)
+    _, targets = targets_of([[3, 4, 2], [], [4]], torch.device("cpu"))
+    logits = 3 * torch.randn(3, 4, 5, dtype=torch.float64)
+    logits[targets == IGNORE] = 1e3 * torch.randn(5, dtype=torch.float64)
+    total = count = 0
+    for row, wanted in zip(logits.numpy(), targets.tolist(), strict=True):
+        for value, token in zip(row, wanted, strict=True):
+            if token != IGNORE:
+                log_probs = value - np.log(np.exp(value).sum())
+                share = np.full(5, smoothing / 5)
+                share[token] += 1 - smoothing
+                total -= share @ log_probs
+                count += 1
+    assert count == 7
+    assert attention_loss(logits, targets, smoothing).item() == pytest.approx(total / count)
+
+
+def test_padding_has_no_part_in_the_attention_loss():
+    torch.manual_seed(0)
+    _, targets = targets_of([[3, 4], [2]], torch.device("cpu"))
+    logits = torch.randn(2, 3, 5, requires_grad=True)
+    attention_loss(logits, targets, 0.1).backward()
+    assert logits.grad is not None
+    assert not logits.grad[targets == IGNORE].any()
+    assert logits.grad[targets != IGNORE].any(dim=-1).all()
+
+
+def enumerated(log_probs: torch.Tensor, tokens: list[int]) -> float:
+    """Minus log of the summed probability of all paths that spell ``tokens``."""
+    steps, vocabulary = log_probs.shape
+    total = 0.0
+    for path in itertools.product(range(vocabulary), repeat=steps):
+        if [label for label, _ in itertools.groupby(path) if label != BLANK] == tokens:
+            total += math.exp(sum(log_probs[s, v].item() for s, v in enumerate(path)))
+    return -math.log(total) if total else math.inf
+
+
+def test_ctc_loss_equals_the_sum_over_all_paths():
+    torch.manual_seed(0)
+    lengths, tokens = [5, 4, 3, 2], [[1, 2], [3, 3], [2], []]
+    log_probs = torch.randn(4, 5, 4, dtype=torch.float64).log_softmax(dim=-1)
+    for row, length in zip(log_probs, lengths, strict=True):
+        row[length:] = 1e3  # not looked at
+    rows = zip(log_probs, lengths, tokens, strict=True)
+    expected = sum(enumerated(row[:length], text) for row, length, text in rows) / 5
+    assert ctc_loss(log_probs, torch.tensor(lengths), tokens).item() == pytest.approx(expected)
+
+
+def test_a_text_too_long_for_its_steps_adds_nothing():
+    torch.manual_seed(0)
+    logits = torch.randn(2, 4, 4, dtype=torch.float64, requires_grad=True)
+    log_probs = logits.log_softmax(dim=-1)
+    loss = ctc_loss(log_probs, torch.tensor([4, 2]), [[1, 2], [3, 3]])
+    loss.backward()
+    expected = enumerated(log_probs[0].detach(), [1, 2])
+    assert math.isinf(enumerated(log_probs[1, :2].detach(), [3, 3]))
+    assert loss.item() * 4 == pytest.approx(expected)
+    assert logits.grad is not None
+    assert logits.grad[0].any()
+    assert not logits.grad[1].any()
+
+
+def test_padding_has_no_part_in_the_ctc_loss():
+    logits = torch.randn(2, 6, 4, requires_grad=True)
+    loss = ctc_loss(logits.log_softmax(dim=-1), torch.tensor([6, 3]), [[1, 2, 3], [2]])
+    loss.backward()
+    assert logits.grad is not None
+    assert not logits.grad[1, 3:].any()
+    assert logits.grad[1, :3].any()
+
+
+def test_texts_without_tokens():
+    log_probs = torch.randn(1, 3, 4, dtype=torch.float64).log_softmax(dim=-1)
+    loss = ctc_loss(log_probs, torch.tensor([3]), [[]])
+    assert loss.item() == pytest.approx(-log_probs[0, :, BLANK].sum().item())

@@ -1,0 +1,74 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asr_attn.settings import DECAYS, ScheduleConfig
+from asr_attn.training.schedule import learning_rate_factor
+
+LATE = 10_000
+
+
+def test_warmup_rises_in_a_straight_line_to_the_peak():
+    config = ScheduleConfig(warmup_steps=4, decay="constant")
+    factors = [learning_rate_factor(config, step, 0.0) for step in range(6)]
+    assert factors == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0, 1.0])
+
+
+@pytest.mark.parametrize("decay", DECAYS)
+def test_no_warmup_starts_at_the_peak(decay):
+    assert learning_rate_factor(ScheduleConfig(warmup_steps=0, decay=decay), 0, 0.0) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("decay", "progress", "expected"),
+    [
+        ("constant", 1.0, 1.0),
+        ("linear", 0.0, 1.0),
+        ("linear", 0.2, 1.0),
+        ("linear", 0.4, 1.0 - 0.9 * 0.25),
+        ("linear", 0.6, 0.55),
+        ("linear", 1.0, 0.1),
+        ("linear", 1.5, 0.1),
+        ("cosine", 0.0, 1.0),
+        ("cosine", 0.2, 1.0),
+        ("cosine", 0.4, 0.1 + 0.9 * (1 + math.sqrt(0.5)) / 2),
+        ("cosine", 0.6, 0.55),
+        ("cosine", 1.0, 0.1),
+        ("cosine", 1.5, 0.1),
+    ],
+)
+def test_values_at_the_corners(decay, progress, expected):
+    config = ScheduleConfig(warmup_steps=10, decay=decay, hold=0.2, final=0.1)
+    assert learning_rate_factor(config, LATE, progress) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"), [(0, 1 / 16), (7, 0.5), (15, 1.0), (63, 0.5), (16 * 25 - 1, 0.2)]
+)
+def test_inverse_square_root(step, expected):
+    config = ScheduleConfig(warmup_steps=16, decay="inverse_sqrt")
+    assert learning_rate_factor(config, step, 0.9) == pytest.approx(expected)
+
+
+@given(
+    st.sampled_from(DECAYS),
+    st.integers(0, 50),
+    st.floats(0, 0.9),
+    st.floats(0, 1),
+    st.integers(0, 200),
+    st.floats(0, 1),
+)
+def test_a_share_that_changes_without_jumps(decay, warmup, hold, final, step, progress):
+    config = ScheduleConfig(warmup_steps=warmup, decay=decay, hold=hold, final=final)
+    value = learning_rate_factor(config, step, progress)
+    assert 0 <= value <= 1
+    later = learning_rate_factor(config, step, min(progress + 1e-6, 1.0))
+    assert later <= value + 1e-12
+    assert value - later < 1e-4
+    # one step changes the factor by no more than the slope of the warm-up or of the root
+    following = learning_rate_factor(config, step + 1, progress)
+    assert abs(following - value) <= 1 / (max(warmup, 1) if step < warmup else step + 1) + 1e-12
+    if step >= warmup:
+        assert following <= value
