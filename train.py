@@ -29,11 +29,20 @@ def main(config: DictConfig) -> None:
         result = fit(settings)
     except InputError as error:  # Hydra would print a traceback
         _fail(error)
+    if not result.main_process:
+        return
     print(f"run folder: {result.folder}")
     if result.model is not None:
         print(f"model: {result.model}")
     if result.dev_wer is not None:
         print(f"WER on the validation set: {100 * result.dev_wer:.2f} %")
+    if result.test is not None:
+        counts = result.test
+        print(
+            f"WER on the test set: {100 * counts.rate:.2f} % ({counts.errors} of {counts.total} "
+            f"words: {counts.substitutions} substituted, {counts.deletions} deleted, "
+            f"{counts.insertions} inserted)"
+        )
     if result.stopped:
         print(f"stopped; go on with: python train.py resume={result.folder}")
 

@@ -35,6 +35,18 @@ class AugmentationConfig:
     def __post_init__(self) -> None:
         if not self.speed or min(self.speed) < 0.5 or max(self.speed) > 2.0:
             raise ValueError(f"augmentation.speed needs factors from 0.5 to 2, not {self.speed}")
+        counts = (
+            self.frequency_masks,
+            self.frequency_mask_bins,
+            self.time_masks,
+            self.time_mask_frames,
+        )
+        if min(counts) < 0 or self.gain_db < 0:
+            raise ValueError("augmentation: numbers and sizes of masks and gain_db start at 0")
+        if len(self.noise_snr_db) != 2 or self.noise_snr_db[0] > self.noise_snr_db[1]:
+            raise ValueError(
+                f"augmentation.noise_snr_db is a range, lower end first, not {self.noise_snr_db}"
+            )
         if not 0 <= self.noise_probability <= 1 or not 0 <= self.time_mask_share <= 1:
             raise ValueError(
                 "augmentation.noise_probability and augmentation.time_mask_share are from 0 to 1"

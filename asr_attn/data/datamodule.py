@@ -120,6 +120,11 @@ class SpeechData(pl.LightningDataModule):
             (*seed, 1),
             world_size,
         )
+        if examples and not batches:
+            raise InputError(
+                f"{len(examples)} training examples are too few for {world_size} processes; "
+                "lower trainer.devices"
+            )
         if not batches:
             raise InputError(
                 f"data.loading.curriculum leaves no training example in epoch {epoch}: no "

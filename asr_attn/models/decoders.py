@@ -201,7 +201,7 @@ class Speller(nn.Module):
         for u in range(inputs.size(1)):
             given = embedded[:, u]
             if own is not None:
-                given = torch.where(own[1][:, None], self.embedding(own[0]), given)
+                given = torch.where(own[1][:, None], self.dropout(self.embedding(own[0])), given)
             features, weights, state = self._advance(given, state)
             features_all.append(features)
             weights_all.append(weights)

@@ -44,6 +44,12 @@ class ListenerConfig(EncoderConfig):
     """Probability of dropout between layers."""
 
     def __post_init__(self) -> None:
+        if min(self.hidden_size, self.heads, self.feedforward_size, self.kernel_size) < 1:
+            raise ValueError(
+                "encoder.hidden_size, heads, feedforward_size and kernel_size must be at least 1"
+            )
+        if self.attention_layers < 0:
+            raise ValueError("encoder.attention_layers must not be negative")
         if self.hidden_size % 2 or self.hidden_size % self.heads:
             raise ValueError(
                 f"encoder.hidden_size={self.hidden_size} must be even and a multiple of "

@@ -72,6 +72,8 @@ class LocationAttentionConfig(AttentionConfig):
     """Memory steps that a filter sees; odd."""
 
     def __post_init__(self) -> None:
+        if min(self.size, self.channels, self.kernel_size) < 1:
+            raise ValueError("attention.size, channels and kernel_size must be at least 1")
         if self.kernel_size % 2 == 0:
             raise ValueError(f"attention.kernel_size must be odd, not {self.kernel_size}")
 

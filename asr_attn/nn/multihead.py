@@ -1,5 +1,6 @@
 """Multi-head self-attention and the Transformer layer made of it (Vaswani et al. 2017)."""
 
+import torch
 from torch import Tensor, nn
 
 from asr_attn.nn.dropout import Dropout
@@ -35,7 +36,7 @@ class MultiHeadSelfAttention(nn.Module):
         batch, steps, size = x.shape
         qkv = self.project_in(x).view(batch, steps, 3, self.heads, size // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        if x.device.type == "cpu":
+        if x.device.type == "cpu" and query.dtype == torch.bfloat16:
             query, key, value = query.float(), key.float(), value.float()
         with float32_on_cpu(x.device):
             context = nn.functional.scaled_dot_product_attention(

@@ -1,4 +1,4 @@
-"""A language of tones: three words, each a pitch of its own, that a tiny model learns in seconds."""
+"""A language of tones: three words, each one pitch, that a tiny model learns in seconds."""
 
 from collections.abc import Callable
 from pathlib import Path

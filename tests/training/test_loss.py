@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from asr_attn.text.tokenizer import BLANK, EOS
-from asr_attn.training.loss import IGNORE, attention_loss, ctc_loss, targets_of
+from asr_attn.training.loss import (
+    IGNORE,
+    attention_loss,
+    ctc_loss,
+    guided_attention_loss,
+    targets_of,
+)
 
 
 def test_inputs_are_the_targets_shifted_by_the_start():
@@ -97,3 +103,30 @@ def test_texts_without_tokens():
     log_probs = torch.randn(1, 3, 4, dtype=torch.float64).log_softmax(dim=-1)
     loss = ctc_loss(log_probs, torch.tensor([3]), [[]])
     assert loss.item() == pytest.approx(-log_probs[0, :, BLANK].sum().item())
+
+
+def test_guided_attention_loss_against_loops() -> None:
+    random = np.random.default_rng(0)
+    tokens, steps, width = [4, 2], [6, 3], 0.2
+    weights = np.zeros((2, 4, 6))
+    total, count = 0.0, 0
+    for b in range(2):
+        for u in range(tokens[b]):
+            row = random.random(steps[b])
+            weights[b, u, : steps[b]] = row / row.sum()
+            for s in range(steps[b]):
+                distance = (u + 0.5) / tokens[b] - (s + 0.5) / steps[b]
+                far = 1.0 - np.exp(-(distance**2) / (2 * width**2))
+                total += weights[b, u, s] * far
+            count += 1
+    loss = guided_attention_loss(
+        torch.tensor(weights), torch.tensor(tokens), torch.tensor(steps), width
+    )
+    assert float(loss) == pytest.approx(total / count)
+
+
+def test_guided_attention_loss_is_least_on_the_diagonal() -> None:
+    diagonal = torch.eye(8)[None]
+    counts = torch.tensor([8])
+    assert float(guided_attention_loss(diagonal, counts, counts)) == pytest.approx(0.0)
+    assert float(guided_attention_loss(diagonal.flip(1), counts, counts)) > 0.5

@@ -133,7 +133,7 @@ def test_resume_takes_the_settings_of_the_run(
 def test_resume_refuses_a_folder_without_a_run_and_changed_data(
     varied: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tones: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="last.ckpt"):
+    with pytest.raises(ConfigError, match=r"last\.ckpt"):
         fit(replace(varied, resume=str(tmp_path)))
     manifest = tmp_path / "train.jsonl"
     text = (tones / "train.jsonl").read_text().replace('"audio": "', f'"audio": "{tones}/')
@@ -212,7 +212,7 @@ def test_faulty_data_is_reported_before_training(
     lines[1] = lines[1].replace('"text": "', '"text": "!?"').replace('!?"', "!?", 1)
     manifest = tmp_path / "train.jsonl"
     manifest.write_text("\n".join(lines) + "\n")
-    with pytest.raises(InputError, match="characters in .* s cannot be right"):
+    with pytest.raises(InputError, match=r"characters in .* s cannot be right"):
         fit(replace(config, data=replace(config.data, train=str(manifest))))
     assert not Path(config.run_dir).exists()
 

@@ -1,0 +1,75 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asr_attn.audio.pauses import sounding_stretches, word_boundaries_by_pauses
+
+RATE = 8000
+
+
+def speech(lengths: list[float], pauses: list[float], noise: float) -> np.ndarray:
+    """Tones of given lengths with given pauses before, between and after them (seconds)."""
+    random = np.random.default_rng(0)
+    parts = [np.zeros(int(pauses[0] * RATE))]
+    for length, pause in zip(lengths, pauses[1:], strict=True):
+        time = np.arange(int(length * RATE)) / RATE
+        parts.append(0.3 * np.sin(2 * np.pi * 500 * time))
+        parts.append(np.zeros(int(pause * RATE)))
+    samples = np.concatenate(parts)
+    return (samples + noise * random.standard_normal(len(samples))).astype(np.float32)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.floats(0.15, 0.6), min_size=2, max_size=6),
+    st.lists(st.floats(0.2, 0.5), min_size=7, max_size=7),
+    st.sampled_from([0.001, 0.01]),
+)
+def test_cuts_lie_in_the_pauses(lengths: list[float], pauses: list[float], noise: float) -> None:
+    pauses = pauses[: len(lengths) + 1]
+    samples = speech(lengths, pauses, noise)
+    cuts = word_boundaries_by_pauses(samples, RATE, len(lengths))
+    assert cuts is not None
+    assert cuts[0] == 0.0
+    assert cuts[-1] == len(samples) / RATE
+    position = pauses[0]
+    for length, pause, cut in zip(lengths[:-1], pauses[1:-1], cuts[1:-1], strict=True):
+        position += length
+        assert position - 0.03 < cut < position + pause + 0.03
+        position += pause
+
+
+def test_no_cuts_where_the_number_of_words_does_not_fit() -> None:
+    samples = speech([0.3, 0.4, 0.3], [0.3] * 4, 0.001)
+    assert word_boundaries_by_pauses(samples, RATE, 3) is not None
+    assert word_boundaries_by_pauses(samples, RATE, 5) is None
+    assert word_boundaries_by_pauses(samples, RATE, 2) is None
+
+
+def test_one_word_is_the_whole_and_a_blip_is_no_speech() -> None:
+    assert word_boundaries_by_pauses(np.zeros(800, dtype=np.float32), RATE, 1) == [0.0, 0.1]
+    assert word_boundaries_by_pauses(np.zeros(100, dtype=np.float32), RATE, 2) is None
+    assert word_boundaries_by_pauses(np.zeros(RATE, dtype=np.float32), RATE, 2) is None
+
+
+@pytest.mark.parametrize("pause", [1, 4, 8])
+def test_stretches_against_a_loop_over_frames(pause: int) -> None:
+    random = np.random.default_rng(pause)
+    levels = np.repeat(random.random(40), random.integers(1, 12, 40))
+    on = [bool(level > 0.5) for level in levels]
+    # close small gaps that have sound on both sides, then keep the runs that are long enough
+    runs = [(k, len(list(g))) for k, g in itertools.groupby(on)]
+    closed: list[bool] = []
+    for i, (sound, length) in enumerate(runs):
+        gap = not sound and 0 < i < len(runs) - 1 and length < pause
+        closed.extend([sound or gap] * length)
+    expected, start = [], 0
+    for sound, group in itertools.groupby(closed):
+        length = len(list(group))
+        if sound and length >= 8:
+            expected.append((start, start + length))
+        start += length
+    assert sounding_stretches(levels, 0.5, pause) == expected
