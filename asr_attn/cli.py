@@ -94,6 +94,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         abandon_output()
         return BROKEN_PIPE
     except OSError as error:
+        if error.filename is not None:
+            reason = error.strerror or type(error).__name__
+            say(f"{error.filename} cannot be used ({reason}); check the path and its permissions")
+            return REFUSED
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             raise
         abandon_output()

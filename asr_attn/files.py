@@ -29,36 +29,77 @@ def atomic_path(path: Path) -> Iterator[Path]:
     a link, to a new file. What is no file, such as ``/dev/null`` or a pipe, is written to directly.
 
     Raises:
-        InputError: the file cannot be written; the sentence says why.
+        InputError: the file cannot be written; the sentence says why. An OSError in the block that
+            names another file is not about this one and is let through.
     """
-    scratch: Path | None = None
+    with replaced_file(path) as scratch:
+        try:
+            yield scratch
+        except OSError as error:
+            names = {str(name) for name in (error.filename, error.filename2) if name is not None}
+            if names and names.isdisjoint({str(path), str(scratch)}):
+                raise
+            raise write_error(path, error) from error
+
+
+@contextmanager
+def replaced_file(path: Path) -> Iterator[Path]:
+    """As ``atomic_path``, but what fails in the block is left to the caller.
+
+    For blocks that do more than write.
+
+    Raises:
+        InputError: the file cannot be made, or not put in its place.
+    """
+    with blaming(path):
+        scratch = _make_scratch(path)
     try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if path.exists() and not path.is_file():
-            yield path
-            return
-        path = path.resolve()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
-        os.close(handle)
-        scratch = Path(name)
         yield scratch
-        with scratch.open("rb+") as file:
-            os.fsync(file.fileno())
-        scratch.chmod(0o666 & ~_umask())
-        scratch.replace(path)
+        if scratch != path:
+            with blaming(path):
+                _put_in_place(scratch, path.resolve())
+    finally:
+        if scratch != path:
+            scratch.unlink(missing_ok=True)
+
+
+@contextmanager
+def blaming(path: Path) -> Iterator[None]:
+    """Say of every OSError in the block that ``path`` cannot be written.
+
+    Raises:
+        InputError: instead of the OSError.
+    """
+    try:
+        yield
     except OSError as error:
         raise write_error(path, error) from error
-    finally:
-        if scratch is not None:
-            scratch.unlink(missing_ok=True)
 
 
 def write_error(path: Path, error: OSError) -> InputError:
     """The sentence for a file that could not be written."""
     reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
     return InputError(f"{path}: cannot be written: {reason}")
+
+
+def _make_scratch(path: Path) -> Path:
+    """An empty file beside a file; what is there if that is no file."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if path.exists() and not path.is_file():
+        return path
+    path = path.resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    os.close(handle)
+    return Path(name)
+
+
+def _put_in_place(scratch: Path, path: Path) -> None:
+    with scratch.open("rb+") as file:
+        os.fsync(file.fileno())
+    scratch.chmod(0o666 & ~_umask())
+    scratch.replace(path)
 
 
 def _umask() -> int:

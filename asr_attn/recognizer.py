@@ -182,6 +182,10 @@ class Recognizer:
                 except AudioError as error:
                     yield i, error
                     continue
+                except OSError as error:  # the disk, not the file
+                    reason = error.strerror or type(error).__name__
+                    yield i, AudioError(f"{utterance.audio} cannot be read ({reason}).")
+                    continue
                 waveforms.append(waveform)
                 indices.append(i)
             if waveforms:

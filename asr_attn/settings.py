@@ -1,6 +1,6 @@
 """The settings of a run, as plain dataclasses: what ``conf/`` may say and what it means."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from asr_attn.audio.augmentation import AugmentationConfig
@@ -89,8 +89,11 @@ class TrainingConfig:
             raise ValueError(
                 f"training.guided_attention must not be negative: {self.guided_attention}"
             )
-        if self.ctc_warmup == 1 and self.ctc_weight < 1:
-            raise ValueError("training.ctc_warmup=1 leaves no time for attention; lower it")
+        if self.ctc_warmup == 1 or self.ctc_weight == 1:
+            raise ValueError(
+                "training.ctc_warmup and training.ctc_weight must be below 1: at 1 attention "
+                "learns nothing"
+            )
         if self.ctc_weight == 0 and (self.ctc_warmup > 0 or self.align_at):
             raise ValueError(
                 "training.ctc_weight=0 switches CTC off, so training.ctc_warmup must be 0 and "
@@ -183,8 +186,20 @@ class TrainerConfig:
             raise ValueError(
                 f"trainer.precision={self.precision!r} is not one of auto, 32-true, bf16-mixed"
             )
-        if self.devices < 1 or self.num_nodes < 1 or self.threads < 0:
-            raise ValueError("trainer.devices and trainer.num_nodes start at 1, threads at 0")
+        if min(self.devices, self.num_nodes, self.accumulate_grad_batches) < 1:
+            raise ValueError(
+                "trainer.devices, num_nodes and accumulate_grad_batches must be at least 1"
+            )
+        if self.threads < 0 or self.gradient_clip_val < 0 or self.log_every_n_steps < 1:
+            raise ValueError(
+                "trainer.threads and gradient_clip_val start at 0, log_every_n_steps at 1"
+            )
+        if self.max_epochs % self.check_val_every_n_epoch:
+            raise ValueError(
+                f"trainer.max_epochs={self.max_epochs} must be a multiple of trainer."
+                f"check_val_every_n_epoch={self.check_val_every_n_epoch}, so that the last epoch "
+                "is validated"
+            )
 
 
 @dataclass(frozen=True)
@@ -238,13 +253,15 @@ class RunConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
-    optimizer: Any = None
+    optimizer: Any = field(default_factory=lambda: asdict(AdamWConfig()))
     scheduler: ScheduleConfig = field(default_factory=ScheduleConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     callbacks: CallbacksConfig = field(default_factory=CallbacksConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
 
     def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be from 0 to 2**32 - 1, not {self.seed}")
         if self.features.sample_rate != self.data.sample_rate:
             raise ValueError(
                 f"features.sample_rate={self.features.sample_rate} and data.sample_rate="

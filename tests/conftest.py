@@ -14,7 +14,7 @@ from asr_attn.models.decoders import SpellerConfig
 from asr_attn.models.encoders import ListenerConfig
 from asr_attn.nn.attention import LocationAttentionConfig
 from asr_attn.text.normalizer import NormalizerConfig
-from asr_attn.text.tokenizer import CharTokenizer
+from asr_attn.text.tokenizer import EOS, CharTokenizer
 
 RATE = 8000
 
@@ -43,7 +43,7 @@ def tiny_model() -> TrainedModel:
             torch.nn.init.normal_(parameter, std=0.5 if parameter.dim() > 1 else 0.1)
             if "norm" in name and name.endswith("weight"):
                 torch.nn.init.ones_(parameter)
-        network.speller.output.bias[CharTokenizer.EOS] += 2.0
+        network.speller.output.bias[EOS] += 2.0
     return TrainedModel(
         network.eval(), features, config, tokenizer, NormalizerConfig(), {"data": "noise"}
     )

@@ -56,6 +56,17 @@ def test_failed_writes_are_one_sentence(tmp_path, code, words):
     assert names(tmp_path) == {"a.txt"}
 
 
+def test_another_file_that_fails_is_not_blamed_on_this_one(tmp_path):
+    path = tmp_path / "a.txt"
+    with pytest.raises(FileNotFoundError, match="other"), atomic_path(path) as scratch:  # noqa: PT012
+        scratch.write_text("half", encoding="utf-8")
+        (tmp_path / "other").read_bytes()
+    with pytest.raises(InputError, match="cannot be written"), atomic_path(path) as scratch:  # noqa: PT012
+        scratch.unlink()
+        scratch.read_bytes()
+    assert names(tmp_path) == set()
+
+
 def test_full_disk_at_the_last_moment(tmp_path, monkeypatch):
     path = tmp_path / "a.txt"
 

@@ -6,8 +6,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from asr_attn.commands.terminal import Progress, json_line, opened, refuse_overwriting
-from asr_attn.commands.transcribe import record, report_failures, warn
+from asr_attn.commands.terminal import Progress, json_line, opened, refuse_overwriting, say
+from asr_attn.commands.transcribe import record, report_failures, warn, warn_of_long
 from asr_attn.data.manifest import Utterance, read_manifest
 from asr_attn.errors import AudioError, InputError
 from asr_attn.evaluation.results import Evaluation, score_texts
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _FOR_MODELS = ("checkpoint", "manifest", "beam", "device", "batch_seconds", "hypotheses")
 _FOR_TEXTS = ("reference", "hypothesis", "normalize")
+_SHOWN_CHARACTERS = 10
 
 
 def evaluate(args: argparse.Namespace) -> int:
@@ -76,6 +77,8 @@ def _evaluate_model(args: argparse.Namespace) -> int:
         "manifest": str(args.manifest),
         "beam": args.beam or recognizer.search.beam,
     }
+    warn_of_long(recognizer, utterances)
+    _warn_of_unknown(recognizer, utterances, args.manifest)
     with ExitStack() as files:  # both are opened now: better to fail before the work than after
         report = files.enter_context(opened(args.output)) if args.output else None
         texts = files.enter_context(opened(args.hypotheses)) if args.hypotheses else None
@@ -88,6 +91,20 @@ def _evaluate_model(args: argparse.Namespace) -> int:
         with opened(None) as stream:
             _write(stream, result, args, source)
     return report_failures(list(result.failures.values()), len(utterances))
+
+
+def _warn_of_unknown(recognizer: "Recognizer", utterances: list[Utterance], manifest: Path) -> None:
+    """Say which characters of the references the model can never write."""
+    from asr_attn.evaluation.recognition import normalized_references
+
+    unknown = recognizer.model.tokenizer.unknown(normalized_references(recognizer, utterances))
+    if unknown:
+        shown = [f"{sign!r} ({count} times)" for sign, count in unknown.items()]
+        more = ", ..." if len(shown) > _SHOWN_CHARACTERS else ""
+        say(
+            f"{manifest}: the texts hold characters that the model does not know, and each of them "
+            f"counts as an error: {', '.join(shown[:_SHOWN_CHARACTERS])}{more}"
+        )
 
 
 def _recognize(

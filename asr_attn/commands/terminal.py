@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from asr_attn.errors import InputError
-from asr_attn.files import atomic_path
+from asr_attn.files import blaming, replaced_file
 
 
 def say(message: str) -> None:
@@ -36,19 +36,46 @@ def abandon_output() -> None:
         os.close(nowhere)
 
 
+class _Output(io.FileIO):
+    """A file that blames itself for what fails in opening, writing and closing it, and only that.
+
+    Args:
+        scratch: where to write.
+        path: what the file is called in messages.
+    """
+
+    def __init__(self, scratch: Path, path: Path) -> None:
+        self._path = path
+        with blaming(path):
+            super().__init__(scratch, "w")
+
+    def write(self, data: Any, /) -> Any:
+        with blaming(self._path):
+            return super().write(data)
+
+    def close(self) -> None:
+        with blaming(self._path):
+            super().close()
+
+
 @contextmanager
 def opened(path: Path | None) -> Iterator[IO[str]]:
     """Open a file for results at once and keep it only if all goes well; None: standard output.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: the file cannot be written. Other errors in the block stay what they are.
     """
     if path is None:
         yield sys.stdout
         return
     with (
-        atomic_path(path) as scratch,
-        scratch.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as stream,
+        replaced_file(path) as scratch,
+        io.TextIOWrapper(
+            io.BufferedWriter(_Output(scratch, path)),
+            encoding="utf-8",
+            errors="surrogateescape",
+            newline="\n",
+        ) as stream,
     ):
         yield stream
 

@@ -18,6 +18,8 @@ CUT_OFF = (
     "the transcript was cut off at the longest permitted output and is likely wrong; try --beam, "
     "or a shorter recording"
 )
+MUCH_LONGER = 1.5
+"""Recordings this many times as long as the longest of the training are warned of."""
 
 
 @dataclass
@@ -32,11 +34,14 @@ class _Recordings:
 
     def add_file(self, path: Path) -> None:
         """Add one audio file; its id is its path as given."""
+        duration = 0.0
         try:
             duration = audio_duration(path)
         except AudioError as error:
-            duration = 0.0
             self.failures[len(self.utterances)] = error
+        except OSError as error:  # the disk, not the file
+            reason = error.strerror or type(error).__name__
+            self.failures[len(self.utterances)] = AudioError(f"{path} cannot be read ({reason}).")
         self.utterances.append(Utterance(str(path), path, "", duration))
 
 
@@ -57,6 +62,7 @@ def transcribe(args: argparse.Namespace) -> int:
     from asr_attn.recognizer import load
 
     recognizer = load(args.checkpoint, args.device)
+    warn_of_long(recognizer, recordings.utterances)
     with opened(output) as stream, Progress("transcribing", len(recordings.utterances)) as bar:
         for done in _in_order(recognizer, recordings, args, bar):
             with bar.hidden():
@@ -96,6 +102,19 @@ def warn(name: str, transcript: "Transcript") -> None:
         say(f"{name} is silent; nothing to transcribe")
     elif transcript.truncated:
         say(f"{name}: {CUT_OFF}")
+
+
+def warn_of_long(recognizer: "Recognizer", utterances: list[Utterance]) -> None:
+    """Say once that recordings are much longer than any that the model was trained on."""
+    trained = recognizer.model.info.get("longest_seconds")
+    if not isinstance(trained, int | float):  # models of before it was noted
+        return
+    longest = max(utterances, key=lambda utterance: utterance.duration)
+    if longest.duration > MUCH_LONGER * trained:
+        say(
+            f"{longest.id} lasts {longest.duration:.1f} s, but the model was trained on recordings "
+            f"of at most {trained:.1f} s and may fail on longer ones; cut them into shorter ones"
+        )
 
 
 def report_failures(failures: list[str], total: int) -> int:

@@ -125,7 +125,7 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
 
 
 class UtteranceBatches(torch.utils.data.Dataset[Batch]):
-    """Whole utterances as they are, in given batches: for validation and feature statistics."""
+    """Whole utterances as they are, in given batches: for validation and alignment."""
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ from asr_attn.data.planning import (
     plan_batches,
     plan_examples,
 )
-from asr_attn.errors import InputError
+from asr_attn.errors import AudioError, InputError
 
 
 class _From(Sampler[int]):
@@ -52,9 +52,13 @@ class ResumableLoader(DataLoader[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         self._given = self._from.start
-        for batch in super().__iter__():
-            self._given += 1
-            yield batch
+        try:
+            for batch in super().__iter__():
+                self._given += 1
+                yield batch
+        except AudioError as error:  # torch adds the traceback of a worker process
+            sentence = str(error).strip().splitlines()[-1]
+            raise AudioError(sentence.removeprefix("asr_attn.errors.AudioError: ")) from error
 
     def state_dict(self) -> dict[str, Any]:
         """Batches given so far in this epoch."""

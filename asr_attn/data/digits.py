@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from asr_attn.data.corpus import replaced_folder, write_wave
 from asr_attn.data.degradation import (
     Signal,
     add_noise,
@@ -26,8 +26,8 @@ from asr_attn.data.degradation import (
 )
 from asr_attn.data.espeak import Speech, Synthesiser
 from asr_attn.data.manifest import Utterance, write_manifest
-from asr_attn.data.preparation import replaced_folder
 from asr_attn.errors import ConfigError
+from asr_attn.files import blaming
 
 # To be raised whenever the same configuration gives other sound: sets in use are then made anew.
 GENERATOR_VERSION = 1
@@ -126,13 +126,15 @@ def make_digits(
         The manifests' paths by split.
 
     Raises:
-        InputError: eSpeak NG is not installed, or the folder holds files of another origin.
+        InputError: eSpeak NG is not installed, or the folder holds files of another origin or
+            cannot be written.
     """
     manifests = {split: folder / f"{split}.jsonl" for split in SPLITS}
     if _is_complete(folder, config):
         return manifests
     with (
         Synthesiser() as synthesiser,
+        blaming(folder),
         replaced_folder(folder, _OWNED, lambda: _is_complete(folder, config)) as scratch,
     ):
         (scratch / "audio").mkdir()
@@ -203,8 +205,7 @@ def _write_split(
     for index in range(getattr(config, split)):
         samples, text, voice = make_utterance(synthesiser, split, index, config)
         path = folder / "audio" / f"{_id(split, index)}.wav"
-        # WAV, since its bytes depend on the samples alone; FLAC would halve the 230 MB.
-        soundfile.write(path, samples, config.sample_rate, subtype="PCM_16")
+        write_wave(path, samples, config.sample_rate)  # FLAC would halve the 230 MB
         yield Utterance(
             id=path.stem,
             audio=path,

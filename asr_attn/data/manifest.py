@@ -7,7 +7,6 @@
 folder of the manifest. A recording without speech has the text "".
 """
 
-import contextlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,6 +16,7 @@ from typing import Any, NoReturn
 
 from asr_attn.data.fields import KNOWN_KEYS, kind_of, record_faults
 from asr_attn.errors import ManifestError
+from asr_attn.files import atomic_path
 
 _SHOWN_FAULTS = 20
 
@@ -74,21 +74,13 @@ def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
     one Windows drive to another), so that a data set can be moved as a whole.
 
     Raises:
-        ManifestError: no utterances, an id given twice, a value that `read_manifest` would refuse,
-            or a file that cannot be written.
+        ManifestError: no utterances, an id given twice, or a value that `read_manifest` would
+            refuse.
+        InputError: the file cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as stream:
-            stream.writelines(_lines(path, utterances))
-        temporary.replace(path)
-    except OSError as error:
-        raise ManifestError(f"{path} cannot be written: {error.strerror or error}.") from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    with atomic_path(path) as scratch, scratch.open("wb") as stream:
+        stream.writelines(_lines(path, utterances))
 
 
 class _Reader:

@@ -25,7 +25,7 @@ class CurriculumStage:
     def __post_init__(self) -> None:
         if not 0 < self.until <= 1 or self.max_words < 1:
             raise ValueError(
-                "a stage of data.curriculum needs 0 < until <= 1 and max_words >= 1, not "
+                "a stage of data.loading.curriculum needs 0 < until <= 1 and max_words >= 1, not "
                 f"until={self.until}, max_words={self.max_words}"
             )
 
@@ -44,12 +44,12 @@ class MixingConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1 or self.max_words < 1:
             raise ValueError(
-                "data.mixing needs 0 <= share <= 1 and max_words >= 1, not "
+                "data.loading.mixing needs 0 <= share <= 1 and max_words >= 1, not "
                 f"share={self.share}, max_words={self.max_words}"
             )
         if len(self.gap_seconds) != 2 or not 0 <= self.gap_seconds[0] <= self.gap_seconds[1]:
             raise ValueError(
-                f"data.mixing.gap_seconds is a range of seconds, not {self.gap_seconds}"
+                f"data.loading.mixing.gap_seconds is a range of seconds, not {self.gap_seconds}"
             )
 
 
@@ -58,7 +58,8 @@ class LoadingConfig:
     """How utterances become batches."""
 
     batch_seconds: float = 80.0
-    """Most seconds of audio in a batch, padding included."""
+    """Most seconds of speech as recorded in a batch, padding included; the pauses put between
+    joined pieces, and playing slower, come on top."""
     workers: int = 0
     """Processes that read audio; 0 reads in the training process, best on few cores."""
     cut_at_pauses: bool = False
@@ -100,7 +101,7 @@ class Example:
 
     @property
     def duration(self) -> float:
-        """Seconds of speech, without pauses between segments."""
+        """Seconds of speech as recorded, without the pauses put between segments."""
         return sum(segment.duration for segment in self.segments)
 
     @property
@@ -208,12 +209,12 @@ def plan_batches(
     seed: tuple[int, ...] | None,
     world_size: int = 1,
 ) -> list[list[int]]:
-    """Fill batches by seconds of audio, padding included, from buckets of similar duration.
+    """Fill batches by seconds, padding included, from buckets of similar duration.
 
     Args:
         durations: seconds of each example.
-        batch_seconds: most seconds per batch: examples × longest of them. An example that is
-            longer still is a batch of its own.
+        batch_seconds: most seconds per batch: examples × longest of them, as ``durations`` has
+            them. An example that is longer still is a batch of its own.
         seed: shuffles within buckets, and the batches; None keeps everything sorted.
         world_size: the number of batches becomes a multiple of it, by halving large batches. Where
             batches of one do not divide evenly either, the last few are left out.
@@ -221,13 +222,13 @@ def plan_batches(
     Returns:
         Batches of indices; process ``rank`` takes ``batches[rank::world_size]``.
     """
-    random = np.random.default_rng(seed if seed is not None else 0)
-    ties = random.random(len(durations)) if seed is not None else np.zeros(len(durations))
-    # buckets grow by 15 %: little padding, and still many neighbours to be shuffled with
-    keys = [math.floor(math.log(max(d, 1e-3)) / math.log(1.15)) for d in durations]
+    random = np.random.default_rng(seed)
     if seed is None:
-        order = sorted(range(len(durations)), key=lambda i: (durations[i], i))
+        order = sorted(range(len(durations)), key=lambda i: durations[i])
     else:
+        ties = random.random(len(durations))
+        # buckets grow by 15 %: little padding, and still many neighbours to be shuffled with
+        keys = [math.floor(math.log(max(d, 1e-3)) / math.log(1.15)) for d in durations]
         order = sorted(range(len(durations)), key=lambda i: (keys[i], ties[i]))
     batches: list[list[int]] = []
     current: list[int] = []

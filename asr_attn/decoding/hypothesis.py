@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 
@@ -51,12 +50,3 @@ class Hypothesis:
     log_prob: float
     score: float
     truncated: bool = False
-
-
-def teacher_inputs(tokens: list[tuple[int, ...]], start: int) -> Tensor:
-    """Decoder inputs (B, U) that read ``tokens`` after ``start``; shorter rows repeat ``start``."""
-    width = max(len(row) for row in tokens) + 1
-    inputs = torch.full((len(tokens), width), start)
-    for i, row in enumerate(tokens):
-        inputs[i, 1 : len(row) + 1] = torch.tensor(row, dtype=torch.long)
-    return inputs

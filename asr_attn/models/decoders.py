@@ -131,7 +131,8 @@ class Speller(nn.Module):
 
     def init_state(self, memory: Tensor, lengths: Tensor) -> SpellerState:
         """Zeros for the LSTM, and the memory (B, S, D) prepared for attention."""
-        keys = self.attention.prepare(memory, lengths)
+        with float32_on_cpu(memory.device):
+            keys = self.attention.prepare(memory, lengths)
         zeros = memory.new_zeros(memory.size(0), len(self.cells), self.config.hidden_size)
         context = memory.new_zeros(memory.size(0), self.memory_size)
         return SpellerState(zeros, zeros, context, self.attention.initial_state(keys), keys)
@@ -168,10 +169,11 @@ class Speller(nn.Module):
         Returns:
             log-probabilities (B, V), attention weights (B, S), new state.
         """
-        features, weights, new = self._advance(
-            self.dropout(self.embedding(tokens)), cast(SpellerState, state)
-        )
-        return self._logits(features).log_softmax(dim=-1), weights, new
+        with float32_on_cpu(tokens.device):
+            features, weights, new = self._advance(
+                self.dropout(self.embedding(tokens)), cast(SpellerState, state)
+            )
+            return self._logits(features).log_softmax(dim=-1), weights, new
 
     def forward(
         self, memory: Tensor, lengths: Tensor, inputs: Tensor, sampling: float = 0.0

@@ -56,9 +56,6 @@ class CharTokenizer:
     """
 
     KIND: ClassVar[str] = "characters"
-    BLANK: ClassVar[int] = 0
-    EOS: ClassVar[int] = 1
-    UNK: ClassVar[int] = 2
 
     characters: tuple[str, ...]
     _ids: dict[str, int] = field(init=False, repr=False, compare=False)

@@ -1,6 +1,7 @@
 """Stopping on request, and telling how training goes."""
 
 import csv
+import os
 import signal
 import sys
 import time
@@ -11,6 +12,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import RichProgressBar
 
+from asr_attn.files import atomic_path
 from asr_attn.training.checkpoints import RunCheckpoints
 
 LABELS = {
@@ -26,7 +28,7 @@ LABELS = {
 class GracefulStop(pl.Callback):
     """On Ctrl-C or a termination signal: finish the batch, save the state, stop.
 
-    A second Ctrl-C stops at once; training then resumes from the state saved last.
+    A second Ctrl-C stops at once; what was learnt since the last save is lost.
 
     Args:
         checkpoints: saves and stops.
@@ -35,9 +37,13 @@ class GracefulStop(pl.Callback):
     def __init__(self, checkpoints: RunCheckpoints) -> None:
         self.checkpoints = checkpoints
         self._before: dict[int, Any] = {}
+        self._process: int | None = None
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take over the signals."""
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take over the signals, from Lightning too: with several processes, its handler of
+        termination waits for processes that wait for this one.
+        """
+        self._process = os.getpid()
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._request)
 
@@ -48,84 +54,101 @@ class GracefulStop(pl.Callback):
         self._before = {}
 
     def _request(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:  # a process that reads audio: its parent will end it
+            return
         if self.checkpoints.stop_requested:
-            raise KeyboardInterrupt
+            _note("stopped at once; what was learnt since the last save is lost\n")
+            raise SystemExit(130)
         self.checkpoints.stop_requested = True
-        print("\nsaving and stopping after this batch (again: stop at once)", file=sys.stderr)
+        _note("\nsaving and stopping after this batch (again: stop at once)\n")
 
 
-class MetricsFile(pl.Callback):
-    """Appends one row of figures per epoch to a CSV file.
+def _note(text: str) -> None:
+    """Write from within a signal handler, where ``print`` may not be entered twice."""
+    os.write(2, text.encode())
+
+
+class EpochFigures(pl.Callback):
+    """Reports each epoch: a row of a CSV file, and a line on stderr where there is no bar.
 
     Args:
-        path: of the file; rows of epochs that a resumed run does again are replaced.
+        path: of the CSV file; None writes none.
+        lines: print lines.
     """
 
     HEADER = ("epoch", "step", "seconds", "learning_rate", *LABELS)
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None, lines: bool) -> None:
         self.path = path
+        self.lines = lines
         self._start = time.monotonic()
+        self._validated = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the header, or drop rows that will be written again."""
-        if not trainer.is_global_zero:
+        """Write the header; rows of epochs that a resumed run does again are dropped."""
+        if self.path is None or not trainer.is_global_zero:
             return
         rows = []
         if self.path.is_file():
             with self.path.open(newline="", encoding="utf-8") as file:
-                rows = [r for r in csv.DictReader(file) if int(r["epoch"]) < trainer.current_epoch]
-        with self.path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, self.HEADER)
+                rows = [r for r in csv.DictReader(file) if _before(r, trainer.current_epoch)]
+        with (
+            atomic_path(self.path) as scratch,
+            scratch.open("w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.DictWriter(file, self.HEADER, extrasaction="ignore")
             writer.writeheader()
             writer.writerows(rows)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock of the epoch."""
         self._start = time.monotonic()
+        self._validated = False
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Remember that this epoch has error rates of its own."""
+        self._validated = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Append a row."""
+        """Report the epoch."""
         if not trainer.is_global_zero:
             return
-        metrics = trainer.callback_metrics
-        row = {
-            "epoch": trainer.current_epoch,
-            "step": trainer.global_step,
-            "seconds": round(time.monotonic() - self._start, 2),
-            "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
-            **{name: float(metrics[name]) for name in LABELS if name in metrics},
+        metrics = {
+            name: float(trainer.callback_metrics[name])
+            for name in LABELS
+            if name in trainer.callback_metrics and (self._validated or not name.startswith("val/"))
         }
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, self.HEADER).writerow(row)
+        seconds = time.monotonic() - self._start
+        if self.lines:
+            figures = ", ".join(f"{LABELS[name]} {value:.4f}" for name, value in metrics.items())
+            print(
+                f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {figures} "
+                f"({seconds:.1f} s)",
+                file=sys.stderr,
+                flush=True,
+            )
+        if self.path is not None:
+            row = {
+                "epoch": trainer.current_epoch,
+                "step": trainer.global_step,
+                "seconds": round(seconds, 2),
+                "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+                **metrics,
+            }
+            try:
+                with self.path.open("a", newline="", encoding="utf-8") as file:
+                    csv.DictWriter(file, self.HEADER).writerow(row)
+            except OSError as error:
+                print(f"note: {self.path}: cannot be written ({error.strerror})", file=sys.stderr)
 
 
-class EpochLines(pl.Callback):
-    """One line per epoch on stderr, for where a progress bar cannot be drawn."""
-
-    def __init__(self) -> None:
-        self._start = time.monotonic()
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock of the epoch."""
-        self._start = time.monotonic()
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Print the epoch's metrics."""
-        if not trainer.is_global_zero:
-            return
-        metrics = trainer.callback_metrics
-        parts = [f"{short} {float(metrics[n]):.4f}" for n, short in LABELS.items() if n in metrics]
-        print(
-            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {', '.join(parts)}"
-            f" ({time.monotonic() - self._start:.1f} s)",
-            file=sys.stderr,
-            flush=True,
-        )
+def _before(row: dict[str, str], epoch: int) -> bool:
+    """Whether a row of the file is whole and of an earlier epoch."""
+    return str(row.get("epoch")).isdecimal() and int(row["epoch"]) < epoch
 
 
-def progress_callback() -> pl.Callback:
-    """A rich progress bar on a terminal, a line per epoch elsewhere; both on stderr."""
-    if sys.stderr.isatty():
-        return RichProgressBar(leave=False, console_kwargs={"stderr": True})
-    return EpochLines()
+def report_callbacks(csv_file: Path | None) -> list[pl.Callback]:
+    """A rich progress bar on a terminal, a line per epoch elsewhere (both on stderr), the file."""
+    terminal = sys.stderr.isatty()
+    bar = RichProgressBar(leave=False, console_kwargs={"stderr": True})
+    return [*([bar] if terminal else []), EpochFigures(csv_file, lines=not terminal)]

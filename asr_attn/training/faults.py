@@ -1,64 +1,62 @@
 """What in a data set would make training fail or learn wrongly: found before training starts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from asr_attn.audio.augmentation import AugmentationConfig
+from asr_attn.audio.reading import audio_duration
 from asr_attn.checkpoint import TrainedModel
 from asr_attn.data.manifest import Utterance
-from asr_attn.errors import InputError
+from asr_attn.errors import AudioError, InputError
 from asr_attn.settings import DataConfig
 
 FASTEST_SPEECH = 50.0
 """Characters per second that nobody speaks."""
 SHOWN = 10
 """Faulty utterances that are listed; more are counted."""
+DURATION_TOLERANCE = 0.1
+"""Seconds that an utterance may reach past the end of its file."""
 
 
 def check_data(
-    train: Sequence[Utterance],
-    dev: Sequence[Utterance],
-    model: TrainedModel,
-    data: DataConfig,
+    train: Sequence[Utterance], dev: Sequence[Utterance], data: DataConfig, processes: int = 1
 ) -> None:
-    """Check everything that can be checked without reading audio.
+    """Check the training and validation sets: texts, durations, headers of the audio files.
 
     Raises:
         InputError: one message that lists what is wrong.
     """
     faults = []
-    for utterance in train:
-        fault = _fault(utterance, model, data)
+    lengths: dict[str, float | AudioError] = {}
+    for utterance in [*train, *dev]:
+        fault = _fault(utterance, data.max_duration) or _audio_fault(utterance, lengths)
         if fault:
             faults.append(f"{utterance.id} ({utterance.audio.name}): {fault}")
+    faults += [f"{u.id}: has no text after normalisation" for u in train if not u.text]
     if faults:
         more = f"\n  and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
         raise InputError(
-            f"{data.train}: {len(faults)} of {len(train)} training utterances cannot be trained "
-            "on; mend them or take them out of the manifest:\n  "
+            f"{data.train}, {data.dev}: {len(faults)} of {len(train) + len(dev)} utterances "
+            "cannot be used; mend them or take them out of the manifest:\n  "
             + "\n  ".join(faults[:SHOWN])
             + more
         )
     if not any(utterance.text for utterance in dev):
         raise InputError(f"{data.dev}: has no text at all, so no WER can be measured on it")
+    if len(dev) < processes:
+        raise InputError(
+            f"{data.dev}: {len(dev)} validation utterances are too few for {processes} processes; "
+            "lower trainer.devices"
+        )
 
 
-def _fault(
-    utterance: Utterance,
-    model: TrainedModel,
-    data: DataConfig,
-) -> str | None:
-    """Why one training utterance cannot be used, if so."""
-    if utterance.duration > data.max_duration:
+def _fault(utterance: Utterance, max_duration: float) -> str | None:
+    """Why one utterance cannot be used, by what its manifest says."""
+    if utterance.duration > max_duration:
         return (
-            f"{utterance.duration:.1f} s long, over data.max_duration={data.max_duration:g}; "
+            f"{utterance.duration:.1f} s long, over data.max_duration={max_duration:g}; "
             "cut it, or raise the limit if memory allows"
         )
-    if not utterance.text:
-        return "has no text after normalisation"
-    unknown = model.tokenizer.unknown([utterance.text])
-    if unknown:
-        return f"has characters that the tokenizer does not know: {' '.join(map(repr, unknown))}"
     rate = len(utterance.text) / utterance.duration
     if rate > FASTEST_SPEECH:
         return (
@@ -68,12 +66,36 @@ def _fault(
     return None
 
 
-def ctc_warning(
-    train: Sequence[Utterance], model: TrainedModel, augmentation: AugmentationConfig
-) -> str | None:
-    """A sentence if CTC has too few encoder steps for some texts; None if not.
+def _audio_fault(utterance: Utterance, lengths: dict[str, float | AudioError]) -> str | None:
+    """Why one utterance cannot be used, by the header of its file (read once per file)."""
+    name = str(utterance.audio)
+    if name not in lengths:
+        try:
+            lengths[name] = audio_duration(utterance.audio)
+        except AudioError as error:
+            lengths[name] = error
+    length = lengths[name]
+    if isinstance(length, AudioError):
+        return str(length)
+    end = utterance.offset + utterance.duration
+    if end > length + DURATION_TOLERANCE:
+        return f"ends at {end:.2f} s, but its file is {length:.2f} s long; correct its duration"
+    return None
 
-    Such utterances add nothing to the CTC loss; attention learns from them all the same.
+
+def notes_on_data(
+    train: Sequence[Utterance],
+    measured: Sequence[Utterance],
+    model: TrainedModel,
+    augmentation: AugmentationConfig,
+) -> Iterator[str]:
+    """Sentences on what can be trained on, but limits what can be learnt.
+
+    Args:
+        train: training utterances.
+        measured: utterances that error rates are measured on.
+        model: whose tokens and encoder steps count.
+        augmentation: whose greatest speed counts.
     """
     short = 0
     for utterance in train:
@@ -81,10 +103,16 @@ def ctc_warning(
         needed = len(tokens) + sum(a == b for a, b in pairwise(tokens))
         seconds = utterance.duration / max(augmentation.speed)
         short += needed > int(seconds / model.network.seconds_per_step)
-    if not short:
-        return None
-    return (
-        f"{short} of {len(train)} training utterances are too short for their text at "
-        f"{1000 * model.network.seconds_per_step:.0f} ms per encoder step: CTC cannot learn from "
-        "them, attention can; lower model.encoder.stride or model.encoder.halvings for finer steps"
-    )
+    if short:
+        yield (
+            f"{short} of {len(train)} training utterances are too short for their text at "
+            f"{1000 * model.network.seconds_per_step:.0f} ms per encoder step: CTC cannot learn "
+            "from them, attention can; lower model.encoder.stride or model.encoder.halvings for "
+            "finer steps"
+        )
+    unknown = model.tokenizer.unknown(utterance.text for utterance in measured)
+    if unknown:
+        yield (
+            f"the validation and test texts hold characters that no training text has, which will "
+            f"count as errors: {' '.join(map(repr, list(unknown)[:20]))}"
+        )

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from asr_attn.checkpoint import MODEL_FILE, TrainedModel, load_model, save_model
 from asr_attn.data.manifest import Utterance
 from asr_attn.decoding.hypothesis import SearchConfig
@@ -13,17 +15,19 @@ from asr_attn.recognizer import Recognizer
 from asr_attn.training.checkpoints import BEST_FOLDER, RunCheckpoints, average_models
 
 
-def average_best(folder: Path, checkpoints: RunCheckpoints, dev: Sequence[Utterance]) -> float:
+def average_best(
+    folder: Path, checkpoints: RunCheckpoints, dev: Sequence[Utterance], device: torch.device
+) -> float:
     """Average the best models and keep the average if it is no worse than the best of them.
 
     Returns:
         WER of the model file on the validation set.
     """
     files = [folder / BEST_FOLDER / kept.file for kept in checkpoints.best]
-    best = load_model(folder / MODEL_FILE)
+    best = load_model(folder, device)
     wer = errors_on(best, dev).rate
     if len(files) > 1:
-        average = load_model(folder / MODEL_FILE)
+        average = load_model(folder, device)
         average.network.load_state_dict(average_models(files))
         average_wer = errors_on(average, dev).rate
         if average_wer <= wer:

@@ -54,8 +54,8 @@ def ctc_loss(log_probs: Tensor, lengths: Tensor, tokens: list[list[int]]) -> Ten
     Args:
         log_probs: (B, S, V).
         lengths: (B,) memory steps.
-        tokens: B sequences of ids. One that is too long for its steps adds nothing; data is
-            checked for that before training.
+        tokens: B sequences of ids. One that is too long for its steps adds nothing; how many
+            there are is said before training.
     """
     counts = torch.tensor([len(row) for row in tokens])
     flat = torch.tensor([token for row in tokens for token in row], dtype=torch.long)

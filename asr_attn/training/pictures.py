@@ -1,8 +1,9 @@
 """Pictures of attention during training."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import matplotlib
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from asr_attn.data.batches import pad_waveforms, read_utterance
 from asr_attn.data.manifest import Utterance
+from asr_attn.errors import InputError
 from asr_attn.files import atomic_path
 from asr_attn.training.loss import targets_of
 from asr_attn.training.task import RecognizerTask
@@ -43,9 +45,9 @@ def draw_attention(
         vmax=1.0,
         extent=(0.0, seconds, len(labels) - 0.5, -0.5),
     )
-    axes.set_yticks(range(len(labels)), labels, fontsize=7)
+    axes.set_yticks(range(len(labels)), labels, fontsize=7, parse_math=False)
     axes.set_xlabel("seconds")
-    axes.set_title(title, fontsize=9)
+    axes.set_title(title, fontsize=9, parse_math=False)
     return figure
 
 
@@ -54,32 +56,33 @@ class AttentionPictures(pl.Callback):
 
     Args:
         folder: where the pictures go, one per utterance and validation.
-        utterances: what is drawn.
+        count: how many of the first validation utterances are drawn.
     """
 
-    def __init__(self, folder: Path, utterances: Sequence[Utterance]) -> None:
+    def __init__(self, folder: Path, count: int) -> None:
         self.folder = folder
-        self.utterances = utterances
+        self.count = count
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw, once attention is being trained."""
-        assert isinstance(pl_module, RecognizerTask)
-        if trainer.sanity_checking or not trainer.is_global_zero or not self.utterances:
+        """Draw, once attention is being trained; a picture that fails stops nothing."""
+        task = cast(RecognizerTask, pl_module)
+        utterances = task.speech.dev[: self.count]
+        if trainer.sanity_checking or not trainer.is_global_zero or not utterances:
             return
-        if not pl_module.attention_has_begun:
+        if not task.attention_has_begun:
             return
-        for utterance, (weights, labels, seconds) in zip(
-            self.utterances, attention_of(pl_module, self.utterances)
-        ):
-            title = f"{utterance.id}, epoch {trainer.current_epoch}: {utterance.text}"
-            figure = draw_attention(weights, labels, seconds, title)
-            name = "".join(c if c.isalnum() or c in "-_." else "_" for c in utterance.id)
-            with atomic_path(self.folder / f"{name}_epoch={trainer.current_epoch:04d}.png") as path:
-                figure.savefig(path, dpi=80, format="png")
+        epoch = trainer.current_epoch
+        for i, (utterance, drawn) in enumerate(zip(utterances, attention_of(task, utterances))):
+            figure = draw_attention(*drawn, f"{utterance.id}, epoch {epoch}: {utterance.text}")
+            try:
+                with atomic_path(self.folder / f"{i}_epoch={epoch:04d}.png") as path:
+                    figure.savefig(path, dpi=80, format="png")
+            except InputError as error:
+                print(f"note: {error}", file=sys.stderr)
             for logger in trainer.loggers:
                 if isinstance(logger, TensorBoardLogger):
                     writer: Any = logger.experiment
-                    writer.add_figure(f"attention/{utterance.id}", figure, trainer.global_step)
+                    writer.add_figure(f"attention/{i}", figure, trainer.global_step)
 
 
 @torch.inference_mode()

@@ -24,14 +24,16 @@ STATISTICS_SECONDS = 1800.0
 
 def load_data(
     config: DataConfig, normalizer: NormalizerConfig
-) -> tuple[list[Utterance], list[Utterance]]:
-    """Training and validation utterances, with normalised texts."""
+) -> tuple[list[Utterance], list[Utterance], list[Utterance]]:
+    """Training, validation and test utterances, with normalised texts; no test set is empty."""
     if config.digits is not None:
         assert config.folder is not None
         make_digits(Path(config.folder), config.digits, _print_progress)
-    if config.test is not None:
-        _manifest_path("test", config)  # better missed now than after the training
-    return load_manifest("train", config, normalizer), load_manifest("dev", config, normalizer)
+    train = load_manifest("train", config, normalizer)
+    dev = load_manifest("dev", config, normalizer)
+    # a fault of the test set is better found now than after the training
+    test = load_manifest("test", config, normalizer) if config.test is not None else []
+    return train, dev, test
 
 
 def load_manifest(split: str, config: DataConfig, normalizer: NormalizerConfig) -> list[Utterance]:
@@ -82,7 +84,12 @@ def new_model(
             batches.append(pad_waveforms([read_utterance(utterance, config.features.sample_rate)]))
             seconds += utterance.duration
         network.features.fit(batches)
-    info = {"asr_attn": __version__, "data": config.data.name, "seed": config.seed}
+    info = {
+        "asr_attn": __version__,
+        "data": config.data.name,
+        "seed": config.seed,
+        "longest_seconds": max(u.duration for u in train),
+    }
     return TrainedModel(
         network, config.features, config.model, tokenizer, config.tokenizer.normalizer, info
     )

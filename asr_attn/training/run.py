@@ -2,35 +2,43 @@
 
 import dataclasses
 import logging
-import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
 from hydra.utils import instantiate
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from asr_attn.checkpoint import MODEL_FILE, load_model
 from asr_attn.config import CONFIG_FILE, load_settings, save_settings
 from asr_attn.data.datamodule import SpeechData
-from asr_attn.data.manifest import Utterance
-from asr_attn.errors import ConfigError
+from asr_attn.errors import AudioError, ConfigError
 from asr_attn.evaluation.error_rates import ErrorCounts
 from asr_attn.settings import RunConfig, TrainerConfig
-from asr_attn.training.callbacks import GracefulStop, MetricsFile, progress_callback
-from asr_attn.training.checkpoints import RESUME_FILE, RunCheckpoints, StopRequested
-from asr_attn.training.faults import check_data, ctc_warning
+from asr_attn.training.callbacks import GracefulStop, report_callbacks
+from asr_attn.training.checkpoints import (
+    RESUME_FILE,
+    AtomicCheckpointIO,
+    RunCheckpoints,
+    StopRequested,
+    check_resume_file,
+)
+from asr_attn.training.faults import check_data, notes_on_data
 from asr_attn.training.finish import average_best, errors_on
 from asr_attn.training.pictures import AttentionPictures
 from asr_attn.training.preparation import load_data, load_manifest, new_model
 from asr_attn.training.task import RecognizerTask
 
-RESUME_MAY_CHANGE = ("max_epochs", "accelerator", "devices", "num_nodes", "strategy", "threads")
-"""Settings of the trainer that may differ when a run is resumed."""
+RESUME_MAY_CHANGE = {
+    f"trainer.{name}"
+    for name in ("max_epochs", "accelerator", "devices", "num_nodes", "strategy", "threads")
+}
+"""Settings that may differ when a run is resumed."""
 
 
 @dataclass(frozen=True)
@@ -54,33 +62,29 @@ class RunResult:
     main_process: bool = True
 
 
-def fit(config: RunConfig) -> RunResult:
+def fit(config: RunConfig, changed: Collection[str] = ()) -> RunResult:
     """Train.
 
     Args:
         config: settings; with ``resume`` set, those of the run it names are used instead.
+        changed: with ``resume``, the keys whose values are to be taken from ``config``.
 
     Raises:
         InputError: settings or data that cannot be trained on.
     """
     folder = Path(config.resume or config.run_dir)
-    if config.resume:
-        config = resumed_settings(config, folder)
-    elif (folder / CONFIG_FILE).exists() and "LOCAL_RANK" not in os.environ:
-        raise ConfigError(
-            f"run_dir={folder}: holds a run already; choose another folder, or go on with that "
-            f"run by resume={folder}"
-        )
+    config = resumed_settings(config, changed) if config.resume else with_precision(config)
     _quiet_lightning()
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
-    task, data = set_up(config)
     settled = max([config.training.ctc_warmup, *(s.until for s in config.data.loading.curriculum)])
-    checkpoints = RunCheckpoints(folder, task.model, config.callbacks, settled)
-    trainer = make_trainer(config, folder, checkpoints, data.dev)
-    if trainer.is_global_zero and not config.resume:
-        folder.mkdir(parents=True, exist_ok=True)
-        save_settings(folder / CONFIG_FILE, config)
+    checkpoints = RunCheckpoints(folder, config.callbacks, settled)
+    trainer = make_trainer(config, folder, checkpoints)
+    if trainer.is_global_zero:
+        if not config.resume:
+            claim_folder(folder)
+        save_settings(folder / CONFIG_FILE, replace(config, resume=None))
+    task, data = set_up(config)
     result = RunResult(folder, main_process=trainer.is_global_zero)
     try:
         trainer.fit(
@@ -91,25 +95,48 @@ def fit(config: RunConfig) -> RunResult:
         )
     except StopRequested:
         return replace(result, model=_existing(folder / MODEL_FILE), stopped=True)
+    except AudioError as error:
+        raise AudioError(f"{error}; then go on with resume={folder}") from error
     if not checkpoints.best or not trainer.is_global_zero:
         return result
-    dev_wer = average_best(folder, checkpoints, data.dev)
+    dev_wer = average_best(folder, checkpoints, data.dev, task.device)
     result = replace(result, model=folder / MODEL_FILE, dev_wer=dev_wer)
     if config.data.test is None:
         return result
     test = load_manifest("test", config.data, config.tokenizer.normalizer)
-    return replace(result, test=errors_on(load_model(folder), test, config.search))
+    try:
+        errors = errors_on(load_model(folder, task.device), test, config.search)
+    except AudioError as error:
+        print(f"note: the test set is not measured: {error}", file=sys.stderr)
+        return result
+    return replace(result, test=errors)
+
+
+def claim_folder(folder: Path) -> None:
+    """Make the folder of a new run.
+
+    Raises:
+        ConfigError: it holds a run already, or cannot be made.
+    """
+    if (folder / CONFIG_FILE).exists():
+        raise ConfigError(
+            f"run_dir={folder}: holds a run already; choose another folder, or go on with that "
+            f"run by resume={folder}"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"run_dir={folder}: cannot be made ({error.strerror})") from error
 
 
 def set_up(config: RunConfig) -> tuple[RecognizerTask, SpeechData]:
     """What is trained, and on what."""
-    train, dev = load_data(config.data, config.tokenizer.normalizer)
+    train, dev, test = load_data(config.data, config.tokenizer.normalizer)
+    check_data(train, dev, config.data, config.trainer.devices * config.trainer.num_nodes)
     torch.manual_seed(config.seed)
     model = new_model(config, train, statistics=not config.resume)
-    check_data(train, dev, model, config.data)
-    warning = ctc_warning(train, model, config.augmentation)
-    if warning and config.training.ctc_weight > 0:
-        print(f"note: {warning}", file=sys.stderr)
+    for note in notes_on_data(train, [*dev, *test], model, config.augmentation):
+        print(f"note: {note}", file=sys.stderr)
     data = SpeechData(
         train,
         dev,
@@ -135,24 +162,35 @@ def set_up(config: RunConfig) -> tuple[RecognizerTask, SpeechData]:
     return task, data
 
 
-def resumed_settings(config: RunConfig, folder: Path) -> RunConfig:
-    """Settings of the run to go on with; only how it is computed may be changed."""
-    if not (folder / RESUME_FILE).is_file():
+def resumed_settings(config: RunConfig, changed: Collection[str]) -> RunConfig:
+    """Settings of the run to go on with; only how it is computed may be changed.
+
+    Raises:
+        ConfigError: there is nothing to resume, or a key that may not be changed.
+    """
+    assert config.resume is not None
+    folder = Path(config.resume)
+    refused = sorted(set(changed) - RESUME_MAY_CHANGE - {"resume"})
+    if refused:
         raise ConfigError(
-            f"resume={folder}: there is no {RESUME_FILE} in it; name the folder of a run that "
-            "was stopped, or start a new run without resume"
+            f"{', '.join(refused)}: a resumed run keeps its settings; what may be changed is "
+            f"{', '.join(sorted(RESUME_MAY_CHANGE))}"
         )
     before = load_settings(folder / CONFIG_FILE)
-    trainer = dataclasses.replace(
-        before.trainer, **{name: getattr(config.trainer, name) for name in RESUME_MAY_CHANGE}
-    )
+    names = [key.removeprefix("trainer.") for key in changed if key != "resume"]
+    trainer = replace(before.trainer, **{name: getattr(config.trainer, name) for name in names})
+    check_resume_file(folder / RESUME_FILE, trainer.max_epochs)
     return replace(before, resume=config.resume, trainer=trainer)
 
 
 def optimizer_maker(
     config: RunConfig,
 ) -> Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]:
-    """What makes the optimizer of given parameters."""
+    """What makes the optimizer of given parameters.
+
+    Raises:
+        ConfigError: settings that the optimizer does not take.
+    """
 
     def make(parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
         optimizer: torch.optim.Optimizer = instantiate(
@@ -160,7 +198,17 @@ def optimizer_maker(
         )
         return optimizer
 
+    try:
+        make([torch.nn.Parameter(torch.zeros(1))])
+    except Exception as error:  # whatever the optimizer named in the settings raises
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise ConfigError(f"optimizer: {reason}") from error
     return make
+
+
+def with_precision(config: RunConfig) -> RunConfig:
+    """The settings with ``trainer.precision=auto`` decided, so that a resumed run keeps it."""
+    return replace(config, trainer=replace(config.trainer, precision=precision_for(config.trainer)))
 
 
 def precision_for(config: TrainerConfig) -> str:
@@ -176,34 +224,38 @@ def precision_for(config: TrainerConfig) -> str:
     return "bf16-mixed" if fast else "32-true"
 
 
-def make_trainer(
-    config: RunConfig, folder: Path, checkpoints: RunCheckpoints, dev: Sequence[Utterance]
-) -> pl.Trainer:
-    """Lightning's trainer with the callbacks and loggers of a run."""
+def make_trainer(config: RunConfig, folder: Path, checkpoints: RunCheckpoints) -> pl.Trainer:
+    """Lightning's trainer with the callbacks and loggers of a run.
+
+    Raises:
+        ConfigError: settings that Lightning does not take.
+    """
     loggers: list[Logger] = []
     if config.logger.tensorboard:
         loggers.append(TensorBoardLogger(folder, name="", version="tensorboard"))
-    shown = dev[: config.callbacks.pictures]
     options = dataclasses.asdict(config.trainer)
     del options["threads"]
-    return pl.Trainer(
-        **{**options, "precision": precision_for(config.trainer)},
-        callbacks=[
-            GracefulStop(checkpoints),
-            AttentionPictures(folder / "attention", shown),
-            progress_callback(),
-            *([MetricsFile(folder / "metrics.csv")] if config.logger.csv else []),
-            checkpoints,
-        ],
-        logger=loggers or False,
-        enable_checkpointing=True,
-        enable_model_summary=False,
-        enable_progress_bar=sys.stderr.isatty(),
-        num_sanity_val_steps=0,
-        reload_dataloaders_every_n_epochs=1,
-        use_distributed_sampler=False,
-        default_root_dir=folder,
-    )
+    try:
+        return pl.Trainer(
+            **options,
+            callbacks=[
+                GracefulStop(checkpoints),
+                AttentionPictures(folder / "attention", config.callbacks.pictures),
+                *report_callbacks(folder / "metrics.csv" if config.logger.csv else None),
+                checkpoints,
+            ],
+            plugins=[AtomicCheckpointIO()],
+            logger=loggers or False,
+            enable_checkpointing=True,
+            enable_model_summary=False,
+            enable_progress_bar=sys.stderr.isatty(),
+            num_sanity_val_steps=0,
+            reload_dataloaders_every_n_epochs=1,
+            use_distributed_sampler=False,
+            default_root_dir=folder,
+        )
+    except (ValueError, RuntimeError, MisconfigurationException) as error:
+        raise ConfigError(f"trainer: {str(error).splitlines()[0]}") from error
 
 
 def _existing(path: Path) -> Path | None:
@@ -212,7 +264,8 @@ def _existing(path: Path) -> Path | None:
 
 def _quiet_lightning() -> None:
     """Keep Lightning from advertising, and from warning of what is meant here."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
         ".*does not have many workers.*",
         ".*num_workers.*bottleneck.*",
@@ -220,6 +273,7 @@ def _quiet_lightning() -> None:
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*ended before the epoch ended.*",
         ".*already exists.*",
+        ".*sync_dist=True.*",
         ".*isinstance.treespec, LeafSpec.*",
     ):
         warnings.filterwarnings("ignore", message)

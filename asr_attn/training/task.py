@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +15,7 @@ from asr_attn.data.datamodule import SpeechData
 from asr_attn.decoding.alignment import align, can_align, word_boundaries
 from asr_attn.decoding.greedy import ctc_greedy_search, greedy_search
 from asr_attn.decoding.hypothesis import SearchConfig
+from asr_attn.errors import InputError
 from asr_attn.evaluation.error_rates import ErrorCounts, count_errors
 from asr_attn.settings import ScheduleConfig, TrainingConfig
 from asr_attn.training.loss import attention_loss, ctc_loss, guided_attention_loss, targets_of
@@ -77,9 +79,18 @@ class RecognizerTask(pl.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip the norm here: Lightning refuses to with a fused optimizer, though bf16 is safe."""
-        if gradient_clip_val:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), gradient_clip_val)
+        """Clip the norm here: Lightning refuses to with a fused optimizer, though bf16 is safe.
+
+        Raises:
+            InputError: the gradient is not finite; the weights are still those before the step.
+        """
+        limit = gradient_clip_val or float("inf")
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), limit)
+        if not torch.isfinite(norm):
+            raise InputError(
+                f"the gradient is not finite at step {self.global_step}; lower optimizer.lr (now "
+                f"{optimizer.param_groups[0]['peak_lr']:g}), or set trainer.precision=32-true"
+            )
 
     def progress_at(self, batch_idx: int) -> float:
         """Share of the training that is over, 0 to 1."""
@@ -88,12 +99,16 @@ class RecognizerTask(pl.LightningModule):
 
     @property
     def attention_has_begun(self) -> bool:
-        """Whether the warm-up by CTC alone is over."""
-        return self.current_epoch / self.epochs >= self.training_config.ctc_warmup
+        """Whether the warm-up by CTC alone is over; it always is in the last epoch."""
+        epoch = min(self.current_epoch, self.epochs - 1)
+        return epoch == self.epochs - 1 or epoch / self.epochs >= self.training_config.ctc_warmup
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed the step and set its learning rate."""
-        torch.manual_seed((self.seed * 1_000_003 + self.global_step) * 1009 + self.global_rank)
+        seeds = np.random.SeedSequence(
+            [self.seed, self.current_epoch, batch_idx, self.global_rank]
+        ).generate_state(2)
+        torch.manual_seed((int(seeds[0]) << 31) + int(seeds[1]))
         factor = learning_rate_factor(self.schedule, self.global_step, self.progress_at(batch_idx))
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = group["peak_lr"] * factor
@@ -103,12 +118,18 @@ class RecognizerTask(pl.LightningModule):
         config = self.training_config
         tokens = [self.model.tokenizer.encode(text) for text in batch.texts]
         memory, lengths = self.network.encode(batch.waveforms, batch.lengths, self.augmentation)
-        loss = memory.new_zeros((), dtype=torch.float32)
+        # every parameter gets a gradient, if only zero: processes must agree on all of them
+        unused: list[torch.nn.Module] = [self.network.ctc] * (config.ctc_weight == 0)
+        unused += [self.network.decoder] * (not self.attention_has_begun)
+        loss = sum(
+            (0.0 * p.sum() for module in unused for p in module.parameters()),
+            memory.new_zeros(()),
+        )
         if config.ctc_weight > 0 or not self.attention_has_begun:
             ctc = ctc_loss(self.network.ctc_log_probs(memory), lengths, tokens)
             self._log("train/ctc_loss", ctc, len(tokens))
             loss = loss + (config.ctc_weight if self.attention_has_begun else 1.0) * ctc
-        if self.attention_has_begun and config.ctc_weight < 1:
+        if self.attention_has_begun:
             inputs, targets = targets_of(tokens, self.device)
             begun = max(config.ctc_warmup, 1e-9)
             rise = (self.progress_at(batch_idx) - begun) / (1.0 - begun)
@@ -122,8 +143,6 @@ class RecognizerTask(pl.LightningModule):
             if guidance > 0:
                 counts = torch.tensor([len(row) + 1 for row in tokens], device=self.device)
                 loss = loss + guidance * guided_attention_loss(weights, counts, lengths)
-        elif self.trainer.world_size > 1:  # every parameter must have a gradient to agree on
-            loss = loss + 0.0 * sum(p.sum() for p in self.network.decoder.parameters())
         self._log("train/loss", loss, len(tokens), bar=True)
         return loss
 
@@ -175,7 +194,7 @@ class RecognizerTask(pl.LightningModule):
         before = self.current_epoch / self.epochs
         after = (self.current_epoch + 1) / self.epochs
         if any(before < share <= after for share in self.training_config.align_at):
-            self.speech.cuts = self._locate_words()
+            self.speech.cuts = {**self.speech.cuts, **self._locate_words()}
 
     @torch.inference_mode()
     def _locate_words(self) -> dict[str, list[float]]:

@@ -25,13 +25,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from asr_attn.audio.reading import read_audio
+from asr_attn.data.corpus import Corpus, prepare_main, replaced_folder, write_wave
 from asr_attn.data.digits import WORDS
 from asr_attn.data.manifest import Utterance, write_manifest
-from asr_attn.data.preparation import Corpus, replaced_folder, run
 from asr_attn.errors import InputError
 
 CORPUS = Corpus(
@@ -163,7 +162,7 @@ def make_strings(recordings: list[Recording], part: str, folder: Path) -> Iterat
         chosen, decks[speaker] = deck[:length], deck[length:]
         samples, bounds = join(rng, [recording.samples for recording in chosen])
         path = folder / "strings" / "audio" / f"{part}-{number:04d}.wav"
-        soundfile.write(path, _to_int16(samples), SAMPLE_RATE, subtype="PCM_16")
+        write_wave(path, _to_int16(samples), SAMPLE_RATE)
         words = [WORDS[recording.digit] for recording in chosen]
         yield Utterance(
             id=path.stem,
@@ -271,7 +270,7 @@ def _write_singles(
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    return run(CORPUS, __doc__ or "", prepare, arguments)
+    return prepare_main(CORPUS, __doc__ or "", prepare, arguments)
 
 
 if __name__ == "__main__":

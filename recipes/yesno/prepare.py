@@ -16,8 +16,8 @@ import sys
 from pathlib import Path
 
 from asr_attn.audio.reading import audio_duration
+from asr_attn.data.corpus import Corpus, prepare_main, replaced_folder
 from asr_attn.data.manifest import Utterance, write_manifest
-from asr_attn.data.preparation import Corpus, replaced_folder, run
 from asr_attn.errors import InputError
 
 CORPUS = Corpus("waves_yesno", "https://www.openslr.org/resources/1/waves_yesno.tar.gz")
@@ -73,7 +73,7 @@ def _utterance(path: Path) -> Utterance:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    return run(CORPUS, __doc__ or "", prepare, arguments)
+    return prepare_main(CORPUS, __doc__ or "", prepare, arguments)
 
 
 if __name__ == "__main__":

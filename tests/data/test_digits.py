@@ -1,7 +1,9 @@
 import builtins
 import dataclasses
+import errno
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -171,6 +173,30 @@ def test_an_interrupted_run_leaves_nothing_behind(loader, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         make_digits(tmp_path / "d", SMALL, interrupt)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_told(loader, tmp_path):
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    folder = tmp_path / "file" / "d"
+    with pytest.raises(InputError, match="part of the path is a file") as caught:
+        make_digits(folder, SMALL)
+    assert str(caught.value).startswith(f"{folder}: cannot be written")
+
+
+def test_a_full_disk_is_told_and_nothing_is_left(loader, tmp_path):
+    resource = pytest.importorskip("resource", reason="limits as on Unix")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def shrink(done, total):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
+
+    try:
+        with pytest.raises(InputError, match=os.strerror(errno.EFBIG)) as caught:
+            make_digits(tmp_path / "d", SMALL, shrink)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert str(caught.value).startswith(f"{tmp_path / 'd'}: cannot be written")
     assert list(tmp_path.iterdir()) == []
 
 

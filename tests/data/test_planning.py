@@ -237,5 +237,5 @@ def test_batches_are_shuffled_by_seed():
     ],
 )
 def test_refuses_settings_that_make_no_sense(make):
-    with pytest.raises(ValueError, match=r"data\."):
+    with pytest.raises(ValueError, match=r"data\.loading"):
         make()

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from asr_attn.decoding.hypothesis import SearchConfig, teacher_inputs
+from asr_attn.decoding.hypothesis import SearchConfig
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 1.0, 1.7])
@@ -23,9 +23,3 @@ def test_refuses_settings_that_make_no_sense(wrong):
     name, value = wrong.split("=")
     with pytest.raises(ValueError, match=name):
         SearchConfig(**{name: type(getattr(SearchConfig(), name))(value)})
-
-
-def test_teacher_inputs_are_shifted_by_the_start():
-    inputs = teacher_inputs([(5, 6, 7), (), (8,)], start=1)
-    assert inputs.tolist() == [[1, 5, 6, 7], [1, 1, 1, 1], [1, 8, 1, 1]]
-    assert inputs.dtype == torch.long

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from asr_attn.data.corpus import DATA_VARIABLE
 from asr_attn.data.manifest import read_manifest
-from asr_attn.data.preparation import DATA_VARIABLE
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "fsdd" / "prepare.py"
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]

@@ -1,3 +1,4 @@
+import http.client
 import importlib.util
 import io
 import itertools
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from asr_attn.data import preparation
+from asr_attn.data import corpus
 from asr_attn.data.manifest import read_manifest
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "yesno" / "prepare.py"
@@ -27,7 +28,7 @@ def recipe():
 @pytest.fixture(autouse=True)
 def no_shared_data(monkeypatch, request):
     if "corpus" not in request.keywords:
-        monkeypatch.delenv(preparation.DATA_VARIABLE, raising=False)
+        monkeypatch.delenv(corpus.DATA_VARIABLE, raising=False)
 
 
 def make_corpus(folder: Path) -> Path:
@@ -74,7 +75,7 @@ def test_manifests_stay_valid_when_everything_is_moved(recipe, tmp_path):
 
 def test_source_is_found_by_the_environment(recipe, tmp_path, monkeypatch):
     make_corpus(tmp_path / "waves_yesno")
-    monkeypatch.setenv(preparation.DATA_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(corpus.DATA_VARIABLE, str(tmp_path))
     assert recipe.main(["--output", str(tmp_path / "out")]) == 0
 
 
@@ -111,12 +112,22 @@ def test_without_network_it_says_what_to_do(recipe, tmp_path, capsys, monkeypatc
     def refuse(url, timeout):
         raise urllib.error.URLError("name resolution failed")
 
-    monkeypatch.setattr(preparation.urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(corpus.urllib.request, "urlopen", refuse)
     assert recipe.main(["--output", str(tmp_path / "data" / "yesno")]) == 2
     message = capsys.readouterr().err
     assert "name resolution failed" in message
     assert "--source" in message
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert list((tmp_path / "data" / "downloads").iterdir()) == []
+
+
+def test_interruption_is_quiet_and_leaves_nothing(recipe, tmp_path, capsys, monkeypatch):
+    def interrupt(url, timeout):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(corpus.urllib.request, "urlopen", interrupt)
+    assert recipe.main(["--output", str(tmp_path / "data" / "yesno")]) == 130
+    assert capsys.readouterr() == ("", "")
     assert list((tmp_path / "data" / "downloads").iterdir()) == []
 
 
@@ -136,7 +147,7 @@ def test_downloads_once_and_unpacks(recipe, tmp_path, monkeypatch):
         calls.append(url)
         return Response(packed.getvalue())
 
-    monkeypatch.setattr(preparation.urllib.request, "urlopen", serve)
+    monkeypatch.setattr(corpus.urllib.request, "urlopen", serve)
     output = tmp_path / "data" / "yesno"
     for _ in range(2):
         assert recipe.main(["--output", str(output)]) == 0
@@ -149,10 +160,23 @@ def test_downloads_once_and_unpacks(recipe, tmp_path, monkeypatch):
 @pytest.mark.parametrize(("content", "length"), [(b"not an archive", None), (b"cut", 1000)])
 def test_a_bad_download_leaves_nothing(recipe, tmp_path, capsys, monkeypatch, content, length):
     monkeypatch.setattr(
-        preparation.urllib.request, "urlopen", lambda url, timeout: Response(content, length)
+        corpus.urllib.request, "urlopen", lambda url, timeout: Response(content, length)
     )
     assert recipe.main(["--output", str(tmp_path / "data")]) == 2
     assert "waves_yesno.tar.gz" in capsys.readouterr().err
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_connection_that_breaks_off_is_told(recipe, tmp_path, capsys, monkeypatch):
+    class Broken(Response):
+        def read(self, size: int = -1) -> bytes:
+            raise http.client.IncompleteRead(b"half", 10)
+
+    monkeypatch.setattr(corpus.urllib.request, "urlopen", lambda url, timeout: Broken(b"", 14))
+    assert recipe.main(["--output", str(tmp_path / "data")]) == 2
+    message = capsys.readouterr().err
+    assert "cannot be downloaded (IncompleteRead(4 bytes read, 10 more expected))" in message
+    assert message.count("\n") == 1
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
@@ -165,7 +189,7 @@ def test_help_shows_examples(recipe, capsys):
 
 @pytest.mark.corpus
 def test_the_real_corpus(recipe, tmp_path):
-    root = Path(os.environ.get(preparation.DATA_VARIABLE, "missing")).expanduser()
+    root = Path(os.environ.get(corpus.DATA_VARIABLE, "missing")).expanduser()
     if not (root / "waves_yesno").is_dir():
         pytest.skip("needs waves_yesno under $ASR_ATTN_DATA")
     assert recipe.main(["--output", str(tmp_path / "yesno")]) == 0

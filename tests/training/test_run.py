@@ -1,3 +1,4 @@
+import re
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,7 @@ import torch
 import asr_attn
 from asr_attn.audio.augmentation import AugmentationConfig
 from asr_attn.checkpoint import load_model
+from asr_attn.data.batches import Batch
 from asr_attn.data.manifest import read_manifest
 from asr_attn.data.planning import CurriculumStage, LoadingConfig, MixingConfig
 from asr_attn.errors import ConfigError, InputError
@@ -18,6 +20,7 @@ from asr_attn.settings import RunConfig, ScheduleConfig, TrainingConfig
 from asr_attn.training.callbacks import GracefulStop
 from asr_attn.training.checkpoints import average_models
 from asr_attn.training.run import fit, precision_for
+from asr_attn.training.task import RecognizerTask
 
 MakeConfig = Callable[..., RunConfig]
 NO_AUGMENTATION = AugmentationConfig(speed=(1.0,), gain_db=0.0, frequency_masks=0, time_masks=0)
@@ -123,17 +126,104 @@ def test_resume_takes_the_settings_of_the_run(
     with monkeypatch.context() as patch:
         stop_after(patch, 2)
         fit(varied)
-    other = replace(varied, seed=7, scheduler=ScheduleConfig(warmup_steps=50))
-    resumed = replace(other, resume=varied.run_dir)
-    fit(resumed)
+    other = replace(
+        varied,
+        seed=7,
+        scheduler=ScheduleConfig(warmup_steps=50),
+        trainer=replace(varied.trainer, max_epochs=9, gradient_clip_val=0.1),
+    )
+    fit(replace(other, resume=varied.run_dir))
     fit(replace(varied, run_dir=str(tmp_path / "whole")))
     assert_same_training(tmp_path / "whole", Path(varied.run_dir))
+
+
+def test_resume_may_change_the_length_but_not_the_task(
+    varied: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        fit(varied)
+    longer = replace(varied, resume=varied.run_dir, trainer=replace(varied.trainer, max_epochs=4))
+    with pytest.raises(ConfigError, match=r"scheduler\.decay: a resumed run keeps its settings"):
+        fit(longer, changed=["resume", "scheduler.decay"])
+    fit(longer, changed=["resume", "trainer.max_epochs"])
+    rows = (Path(varied.run_dir) / "metrics.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["epoch", "0", "1", "2", "3"]
+    with pytest.raises(ConfigError, match="has finished its 4 epochs"):
+        fit(replace(varied, resume=varied.run_dir))
+    (Path(varied.run_dir) / "last.ckpt").write_bytes(b"half of a checkp")
+    with pytest.raises(ConfigError, match="damaged"):
+        fit(replace(varied, resume=varied.run_dir))
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(varied: RunConfig) -> None:
+    folder = Path(varied.run_dir)
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    with pytest.raises(ConfigError, match="holds a run already"):
+        fit(varied)
+    (folder / "config.json").unlink()
+    folder.rmdir()
+    folder.write_text("a file")
+    with pytest.raises(ConfigError, match="cannot be made"):
+        fit(varied)
+
+
+def test_gradients_that_are_not_finite_stop_the_training(
+    varied: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = RecognizerTask.training_step
+
+    def broken(self: RecognizerTask, batch: Batch, batch_idx: int) -> torch.Tensor:
+        loss = original(self, batch, batch_idx)
+        return loss * float("nan") if self.global_step == 3 else loss
+
+    monkeypatch.setattr(RecognizerTask, "training_step", broken)
+    with pytest.raises(InputError, match=r"not finite at step 3; lower optimizer\.lr"):
+        fit(varied)
+
+
+@pytest.mark.parametrize(
+    ("trainer", "optimizer", "message"),
+    [
+        ({"accelerator": "abacus"}, {}, "trainer: .*abacus"),
+        ({"max_time": "soon"}, {}, "trainer: "),
+        ({}, {"lr": -1.0}, "optimizer: .*learning rate"),
+        ({}, {"weight_decay": -1.0}, "optimizer: .*weight_decay"),
+    ],
+)
+def test_values_that_libraries_refuse_are_explained(
+    varied: RunConfig, trainer: dict[str, Any], optimizer: dict[str, Any], message: str
+) -> None:
+    config = replace(
+        varied,
+        trainer=replace(varied.trainer, **trainer),
+        optimizer={**varied.optimizer, **optimizer},
+    )
+    with pytest.raises(ConfigError, match=message):
+        fit(config)
+
+
+def test_early_stopping_counts_validations_without_gain(
+    varied: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RecognizerTask, "_pooled_rate", lambda self, counts: 0.5)
+    config = replace(
+        varied,
+        trainer=replace(varied.trainer, max_epochs=20),
+        callbacks=replace(varied.callbacks, patience=2, pictures=0),
+    )
+    fit(config)
+    rows = (Path(config.run_dir) / "metrics.csv").read_text().splitlines()
+    # attention and full length from epoch 10 on (half of 20); the first value is a gain over none
+    last = int(rows[-1].split(",")[0])
+    assert 10 <= last <= 12
 
 
 def test_resume_refuses_a_folder_without_a_run_and_changed_data(
     varied: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tones: Path
 ) -> None:
-    with pytest.raises(ConfigError, match=r"last\.ckpt"):
+    with pytest.raises(ConfigError, match="name the folder of a run"):
         fit(replace(varied, resume=str(tmp_path)))
     manifest = tmp_path / "train.jsonl"
     text = (tones / "train.jsonl").read_text().replace('"audio": "', f'"audio": "{tones}/')
@@ -151,22 +241,22 @@ def test_a_crash_while_saving_leaves_the_last_good_state(
     varied: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = 0
-    original = pl.Trainer.save_checkpoint
+    original = torch.save
 
-    def failing(self: pl.Trainer, path: Any, *rest: Any, **named: Any) -> None:
+    def failing(state: Any, path: Path) -> None:
         nonlocal calls
         calls += 1
         if calls == 2:
-            Path(path).write_bytes(b"half of a checkp")
+            path.write_bytes(b"half of a checkp")
             raise OSError(28, "No space left on device")
-        original(self, path, *rest, **named)
+        original(state, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pl.Trainer, "save_checkpoint", failing)
+        patch.setattr(torch, "save", failing)
         with pytest.raises(InputError, match="disk is full"):
             fit(varied)
     assert final_state(Path(varied.run_dir))["epoch"] == 0
-    assert not list(Path(varied.run_dir).glob("*.partial"))
+    assert not list(Path(varied.run_dir).rglob("*.partial"))
     fit(replace(varied, resume=varied.run_dir))
     fit(replace(varied, run_dir=str(tmp_path / "whole")))
     assert_same_training(tmp_path / "whole", Path(varied.run_dir))
@@ -205,16 +295,31 @@ def test_faulty_data_is_reported_before_training(
 ) -> None:
     config = tone_config()
     with pytest.raises(InputError, match=r"(?s)u2.*over data.max_duration=1"):
-        fit(replace(config, data=replace(config.data, max_duration=1.0)))
+        fit(
+            replace(
+                config,
+                run_dir=str(tmp_path / "first"),
+                data=replace(config.data, max_duration=1.0),
+            )
+        )
     text = (tones / "train.jsonl").read_text().replace('"audio": "', f'"audio": "{tones}/')
     lines = text.splitlines()
     lines[0] = lines[0].replace('"text": "', '"text": "' + "da di du " * 20)
-    lines[1] = lines[1].replace('"text": "', '"text": "!?"').replace('!?"', "!?", 1)
     manifest = tmp_path / "train.jsonl"
     manifest.write_text("\n".join(lines) + "\n")
     with pytest.raises(InputError, match=r"characters in .* s cannot be right"):
         fit(replace(config, data=replace(config.data, train=str(manifest))))
-    assert not Path(config.run_dir).exists()
+    lines[0] = re.sub(r'"text": "[^"]*"', '"text": "?!"', lines[0])
+    lines[1] = lines[1].replace('"duration": 0', '"duration": 5')
+    manifest.write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError, match=r"(?s)u1 .*its file is .* long.*u0: has no text"):
+        fit(
+            replace(
+                config,
+                run_dir=str(tmp_path / "other"),
+                data=replace(config.data, train=str(manifest)),
+            )
+        )
 
 
 def test_precision_is_chosen_by_the_processor(

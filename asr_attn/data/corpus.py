@@ -1,6 +1,8 @@
 """What the programs that prepare a corpus share: arguments, download, and output in one piece."""
 
 import argparse
+import http.client
+import io
 import os
 import re
 import secrets
@@ -14,6 +16,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
 
 from asr_attn.errors import InputError
 
@@ -108,7 +114,18 @@ def _remove_stale(target: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def run(
+def write_wave(path: Path, samples: NDArray[np.int16], sample_rate: int) -> None:
+    """Writes samples, shape (samples,), as 16-bit WAV: its bytes depend on the samples alone.
+
+    Raises:
+        OSError: The file cannot be written; soundfile would not tell why.
+    """
+    data = io.BytesIO()
+    soundfile.write(data, samples, sample_rate, format="WAV", subtype="PCM_16")
+    path.write_bytes(data.getvalue())
+
+
+def prepare_main(
     corpus: Corpus,
     description: str,
     prepare: Callable[[Path, Path], str],
@@ -123,7 +140,8 @@ def run(
         arguments: The command line, if not sys.argv's.
 
     Returns:
-        The exit code: 0, or 2 after a fault that the user can mend, told in one line on stderr.
+        The exit code: 0, or 2 after a fault that the user can mend, told in one line on stderr,
+        or 130 after Ctrl-C.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -152,6 +170,8 @@ def run(
     except OSError as error:
         print(f"error: {corpus.name} cannot be prepared: {error}.", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
@@ -226,7 +246,12 @@ def _download(url: str, target: Path) -> None:
             raise InputError(
                 f"The download of {url} ended after {done} of {total} bytes; try again."
             )
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+    except (
+        urllib.error.URLError,
+        http.client.HTTPException,
+        TimeoutError,
+        ConnectionError,
+    ) as error:
         reason = getattr(error, "reason", None) or error
         raise InputError(
             f"{url} cannot be downloaded ({reason}); without a network, bring the archive by "

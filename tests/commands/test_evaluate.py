@@ -1,0 +1,95 @@
+import json
+
+import pytest
+
+
+def json_lines(text: str) -> list[dict]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_evaluating_a_model(asr, model_file, manifest, texts, tmp_path):
+    heard = tmp_path / "heard.jsonl"
+    code, out, _ = asr("evaluate", model_file, manifest, "--format", "json", "--hypotheses", heard)
+    assert code == 0
+    figures = json.loads(out)
+    assert figures["words"]["total"] == 10
+    assert figures["characters"]["total"] == 15
+    assert figures["sentences"] == 5
+    assert figures["audio_seconds"] == pytest.approx(3.5)
+    assert figures["real_time_factor"] > 0
+    assert (figures["failed"], figures["beam"]) == (0, 1)
+    records = json_lines(heard.read_text(encoding="utf-8"))
+    assert [r["id"] for r in records] == ["u4", "u3", "u2", "u1", "u0"]
+    assert {r["id"][1:]: r["text"] for r in records} == texts
+    assert {r["reference"] for r in records} == {"a b"}
+    # the same figures from the texts alone
+    code, out, _ = asr(
+        "evaluate", "--reference", manifest, "--hypothesis", heard, "--normalize",
+        "--format", "json",
+    )  # fmt: skip
+    assert code == 0
+    assert json.loads(out).items() <= figures.items()
+
+
+def test_evaluation_goes_where_it_is_told(asr, refused, model_file, manifest, tmp_path):
+    code, out, _ = asr("evaluate", model_file, manifest, "--beam", 2)
+    assert code == 0
+    assert "WER (words)" in out
+    assert "real-time factor" in out
+    output = tmp_path / "wer.json"
+    assert asr("evaluate", model_file, manifest, "--output", output)[:2] == (0, "")
+    assert json.loads(output.read_text(encoding="utf-8"))["manifest"] == str(manifest)
+    message = refused("evaluate", model_file, manifest, "--output", output, "--hypotheses", output)
+    assert "already written by --output" in message
+    before = manifest.read_bytes()
+    assert "is read" in refused("evaluate", model_file, manifest, "--hypotheses", manifest)
+    assert manifest.read_bytes() == before
+
+
+def test_evaluation_with_unreadable_recordings(asr, model_file, recordings, manifest):
+    (recordings / "3.wav").write_bytes(b"")
+    code, out, err = asr("evaluate", model_file, manifest, "--format", "json")
+    assert code == 1
+    figures = json.loads(out)
+    assert (figures["failed"], figures["sentences"]) == (1, 4)
+    assert list(figures["failures"]) == ["u3"]
+    assert "1 of 5 recordings could not be read" in err
+
+
+def test_references_without_words_are_refused(refused, model_file, recordings, tmp_path):
+    line = {"id": "a", "audio": str(recordings / "0.wav"), "text": "?!", "duration": 1.3}
+    path = tmp_path / "m.jsonl"
+    path.write_text(json.dumps(line), encoding="utf-8")
+    assert "hold no words" in refused("evaluate", model_file, path)
+    empty, some = tmp_path / "r.txt", tmp_path / "h.txt"
+    empty.write_text("\n\n", encoding="utf-8")
+    some.write_text("a\nb\n", encoding="utf-8")
+    assert "hold no words" in refused("evaluate", "--reference", empty, "--hypothesis", some)
+
+
+def test_evaluating_text_files(asr, refused, tmp_path):
+    reference, hypothesis = tmp_path / "r.txt", tmp_path / "h.txt"
+    reference.write_text("One two.\n\nthree\n", encoding="utf-8")
+    hypothesis.write_text("one two\nfour\nthree\n", encoding="utf-8")
+    arguments = ("evaluate", "--reference", reference, "--hypothesis", hypothesis)
+    code, out, _ = asr(*arguments, "--format", "json")
+    assert code == 0
+    assert json.loads(out)["words"] == {
+        "total": 3, "errors": 3, "substitutions": 2, "deletions": 0, "insertions": 1,
+    }  # fmt: skip
+    code, out, _ = asr(*arguments, "--format", "json", "--normalize")
+    assert json.loads(out)["wer"] == pytest.approx(1 / 3)
+    hypothesis.write_text("one two\n", encoding="utf-8")
+    message = refused(*arguments)
+    assert f"{reference} has 3 lines but {hypothesis} has 1" in message
+
+
+def test_characters_that_the_model_cannot_write_are_told(asr, model_file, manifest):
+    words = f"asr-attn: {manifest}: the texts hold characters that the model does not know"
+    assert words not in asr("evaluate", model_file, manifest)[2]
+    text = manifest.read_text(encoding="utf-8").replace("A b.", "Ax bßx.", 2)
+    manifest.write_text(text, encoding="utf-8")
+    code, _, err = asr("evaluate", model_file, manifest)
+    assert code == 0
+    (told,) = (line for line in err.splitlines() if line.startswith(words))
+    assert told.endswith(": 'x' (4 times), 'ß' (2 times)")

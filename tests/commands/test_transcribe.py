@@ -1,0 +1,102 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from asr_attn.checkpoint import save_model
+from asr_attn.recognizer import Recognizer, load
+
+RATE = 8000
+
+
+def json_lines(text: str) -> list[dict]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_single_file_gives_just_its_text(asr, model_file, recordings, texts):
+    code, out, _ = asr("transcribe", model_file, recordings / "1.wav")
+    assert (code, out) == (0, texts["1"] + "\n")
+
+
+def test_a_folder_gives_paths_and_texts_in_order(asr, model_file, recordings, texts):
+    for more in ((), ("--batch-seconds", "0.1"), ("--batch-seconds", "1.5")):
+        code, out, _ = asr("transcribe", model_file.parent, recordings, *more)
+        assert code == 0
+        assert out.splitlines() == [f"{recordings / name}.wav\t{texts[name]}" for name in "01234"]
+
+
+def test_files_are_answered_in_the_order_given(asr, model_file, recordings, texts):
+    order = [recordings / f"{i}.wav" for i in (4, 0, 3, 0)]
+    code, out, _ = asr("transcribe", model_file, *order)
+    assert code == 0
+    assert out.splitlines() == [f"{path}\t{texts[path.stem]}" for path in order]
+
+
+def test_a_manifest_gives_ids(asr, model_file, recordings, manifest, texts):
+    code, out, _ = asr("transcribe", model_file, manifest, recordings / "2.wav")
+    assert code == 0
+    expected = [f"u{name}\t{texts[name]}" for name in "43210"]
+    assert out.splitlines() == [*expected, f"{recordings / '2.wav'}\t{texts['2']}"]
+
+
+def test_json_lines_hold_everything(asr, model_file, manifest, recordings, tmp_path):
+    output = tmp_path / "new" / "out.jsonl"
+    code, out, _ = asr("transcribe", model_file, manifest, "--output", output, "--beam", 2)
+    assert (code, out) == (0, "")
+    records = json_lines(output.read_text(encoding="utf-8"))
+    recognizer = load(model_file)
+    for found, name in zip(records, "43210", strict=True):
+        expected = recognizer.transcribe(recordings / f"{name}.wav", beam=2)
+        assert found == {
+            "id": f"u{name}",
+            "audio": str(recordings.resolve() / f"{name}.wav"),
+            "text": expected.text,
+            "duration": pytest.approx(expected.duration),
+            "score": pytest.approx(expected.score, abs=1e-3),
+            "log_prob": pytest.approx(expected.log_prob, abs=1e-3),
+            "truncated": expected.truncated,
+            "silent": False,
+        }
+    code, out, _ = asr("transcribe", model_file, recordings / "0.wav", "--format", "jsonl")
+    assert [record["id"] for record in json_lines(out)] == [str(recordings / "0.wav")]
+    text = tmp_path / "out.txt"
+    assert asr("transcribe", model_file, recordings, "--output", text)[:2] == (0, "")
+    assert len(text.read_text(encoding="utf-8").splitlines()) == 5
+
+
+def test_what_the_text_does_not_show_is_said(asr, model_file, tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "silent.wav", np.zeros(RATE), RATE)
+    soundfile.write(tmp_path / "tick.wav", np.full(RATE // 20, 0.1), RATE)
+    code, out, err = asr("transcribe", model_file, tmp_path / "silent.wav")
+    assert (code, out) == (0, "\n")
+    assert err == f"asr-attn: {tmp_path / 'silent.wav'} is silent; nothing to transcribe\n"
+    code, out, err = asr("transcribe", model_file, tmp_path / "tick.wav", "--beam", 3)
+    assert code == 0
+    assert len(out.splitlines()) == 1
+    transcribe = Recognizer.transcribe_samples
+
+    def cut_off(self, waveforms, **options):
+        found = transcribe(self, waveforms, **options)
+        return [dataclasses.replace(t, truncated=True) for t in found]
+
+    monkeypatch.setattr(Recognizer, "transcribe_samples", cut_off)
+    code, _, err = asr("transcribe", model_file, tmp_path / "tick.wav")
+    assert code == 0
+    assert err.startswith(f"asr-attn: {tmp_path / 'tick.wav'}: the transcript was cut off")
+
+
+@pytest.mark.parametrize("command", ["transcribe", "evaluate"])
+def test_recordings_longer_than_those_trained_on_are_told_once(
+    asr, tiny_model, manifest, tmp_path, command
+):
+    path = tmp_path / "known.safetensors"
+    for longest, told in [(0.5, True), (1.0, False), (None, False)]:
+        info = {} if longest is None else {"longest_seconds": longest}
+        save_model(path, dataclasses.replace(tiny_model, info=info))
+        code, _, err = asr(command, path, manifest)
+        assert code == 0
+        assert err.count("the model was trained on recordings of at most 0.5 s") == told
+    save_model(path, dataclasses.replace(tiny_model, info={"longest_seconds": 0.5}))
+    assert asr(command, path, manifest)[2].startswith("asr-attn: u0 lasts 1.3 s, but")
