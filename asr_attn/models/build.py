@@ -36,7 +36,7 @@ def model_config_from_dict(data: Mapping[str, Any]) -> ModelConfig:
 def _part(base: type[T], kind: str, table: Mapping[str, tuple[Any, Any]], data: Any) -> T:
     if not isinstance(data, Mapping):
         raise ConfigError(f"model.{kind} must have a name and settings, not {data!r}")
-    name = data.get("name")
+    name = str(data.get("name"))
     if name not in table:
         near = difflib.get_close_matches(str(name), table, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ";"

@@ -40,8 +40,9 @@ class GracefulStop(pl.Callback):
         self._process: int | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take over the signals, from Lightning too: with several processes, its handler of
-        termination waits for processes that wait for this one.
+        """Take over the signals, also from Lightning.
+
+        With several processes, its handler of termination waits for processes that wait for this.
         """
         self._process = os.getpid()
         for number in (signal.SIGINT, signal.SIGTERM):
