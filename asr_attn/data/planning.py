@@ -245,8 +245,11 @@ def plan_batches(
     while len(batches) % world_size and max(map(len, batches)) > 1:
         largest = max(range(len(batches)), key=lambda k: len(batches[k]))
         half = len(batches[largest]) // 2
-        batches.append(batches[largest][half:])
-        batches[largest] = batches[largest][:half]
+        batches[largest : largest + 1] = [batches[largest][:half], batches[largest][half:]]
+    # processes wait for each other at every step, so they get neighbours: batches alike in duration
+    together = [
+        batches[k : k + world_size] for k in range(0, len(batches) - world_size + 1, world_size)
+    ]
     if seed is not None:
-        batches = [batches[int(k)] for k in random.permutation(len(batches))]
-    return batches[: len(batches) - len(batches) % world_size]
+        together = [together[int(k)] for k in random.permutation(len(together))]
+    return [batch for group in together for batch in group]

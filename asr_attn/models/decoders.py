@@ -198,25 +198,25 @@ class Speller(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         state = self.init_state(memory, lengths)
         embedded = self.dropout(self.embedding(inputs))
-        features_all, weights_all = [], []
-        own = None
+        features_all: list[Tensor] = []
+        weights_all: list[Tensor] = []
+        own = torch.rand(inputs.shape, device=inputs.device) < sampling if sampling > 0 else None
+        draws = own.any(dim=0).tolist() if own is not None else [False] * inputs.size(1)
         for u in range(inputs.size(1)):
             given = embedded[:, u]
-            if own is not None:
-                given = torch.where(own[1][:, None], self.dropout(self.embedding(own[0])), given)
+            if u > 0 and draws[u] and own is not None:
+                drawn = self.dropout(self.embedding(self._draw(features_all[-1])))
+                given = torch.where(own[:, u, None], drawn, given)
             features, weights, state = self._advance(given, state)
             features_all.append(features)
             weights_all.append(weights)
-            if sampling > 0.0:
-                own = self._draw(features, sampling)
         return self._logits(torch.stack(features_all, 1)), torch.stack(weights_all, 1)
 
-    def _draw(self, features: Tensor, sampling: float) -> tuple[Tensor, Tensor]:
-        """Draw tokens (B,) from the model and say which of them to use (B,)."""
-        with torch.no_grad():
-            probabilities = self._logits(features).softmax(dim=-1)
-            tokens = torch.multinomial(probabilities, 1).squeeze(1)
-            return tokens, torch.rand(tokens.shape, device=tokens.device) < sampling
+    @torch.no_grad()
+    def _draw(self, features: Tensor) -> Tensor:
+        """Draw tokens (B,) from the model's distribution after ``features`` (B, D + M)."""
+        probabilities = self._logits(features).softmax(dim=-1)
+        return torch.multinomial(probabilities, 1).squeeze(1)
 
 
 DECODERS: dict[
