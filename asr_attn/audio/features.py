@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from asr_attn.nn.masking import padding_mask, zero_padding
 
-LOG_FLOOR = 1e-6
-"""Mel power that counts as silence; full scale is about 1e3."""
+LOG_FLOOR = 1e-8
+"""Mel power that counts as silence: speech 80 dB below full scale is still above it."""
+NORMALIZATIONS = ("global", "utterance")
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,18 @@ class FeaturesConfig:
     """Lower edge of the lowest band."""
     max_hz: float | None = None
     """Upper edge of the highest band; half the sample rate when not given."""
+    normalization: str = "global"
+    """By the mean and deviation of the training set (global), or with the mean of the utterance
+    itself (utterance), which takes away what the microphone and the room add."""
 
     def __post_init__(self) -> None:
         if self.sample_rate < 1000:
             raise ValueError(f"features.sample_rate is at least 1000 Hz, not {self.sample_rate}")
+        if self.normalization not in NORMALIZATIONS:
+            raise ValueError(
+                f"features.normalization={self.normalization!r} is not one of "
+                f"{', '.join(NORMALIZATIONS)}"
+            )
         if self.n_mels < 1 or self.hop_ms <= 0 or self.window_ms < self.hop_ms:
             raise ValueError(
                 "features need n_mels >= 1 and window_ms >= hop_ms > 0, not "
@@ -116,7 +125,11 @@ class LogMel(nn.Module):
             (B, T, n_mels), zero where padded, and (B,) frames of each: ``samples // hop + 1``.
         """
         features, frames = self.log_mel(waveforms, lengths)
-        return zero_padding((features - self.mean) / self.deviation, frames), frames
+        features = zero_padding((features - self.mean) / self.deviation, frames)
+        if self.config.normalization == "utterance":
+            mean = features.sum(dim=1, keepdim=True) / frames[:, None, None]
+            features = zero_padding(features - mean, frames)
+        return features, frames
 
     def fit(self, batches: list[tuple[Tensor, Tensor]]) -> None:
         """Set mean and deviation (per band) from batches of waveforms and their lengths."""

@@ -135,3 +135,22 @@ def test_autocast_does_not_touch_features():
 def test_refuses_settings_that_make_no_sense(wrong):
     with pytest.raises(ValueError, match="features"):
         FeaturesConfig(**wrong)
+
+
+def test_utterance_normalization_takes_away_level_and_colour():
+    """A louder recording and one through another (constant) filter give the same features."""
+    features = LogMel(FeaturesConfig(sample_rate=8000, n_mels=40, normalization="utterance"))
+    random = np.random.default_rng(0)
+    samples = torch.tensor(random.standard_normal((1, 8000)), dtype=torch.float32)
+    lengths = torch.tensor([8000])
+    plain, frames = features(samples, lengths)
+    louder, _ = features(4.0 * samples, lengths)
+    torch.testing.assert_close(louder, plain, rtol=0, atol=1e-4)
+    torch.testing.assert_close(plain.mean(dim=1), torch.zeros(1, 40), rtol=0, atol=1e-5)
+    # a batch with a longer neighbour changes nothing
+    both = torch.zeros(2, 12000)
+    both[0, :8000] = samples[0]
+    both[1] = torch.tensor(random.standard_normal(12000), dtype=torch.float32)
+    batched, _ = features(both, torch.tensor([8000, 12000]))
+    torch.testing.assert_close(batched[:1, : frames[0]], plain, rtol=0, atol=1e-4)
+    assert not batched[0, frames[0] :].any()

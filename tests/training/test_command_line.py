@@ -1,0 +1,80 @@
+"""``python train.py`` as a user runs it: train, interrupt, resume, evaluate."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = [
+    "data=manifests",
+    "data.sample_rate=8000",
+    "data.loading.batch_seconds=2.5",
+    "features.n_mels=24",
+    "model.encoder.hidden_size=32",
+    "model.encoder.feedforward_size=32",
+    "model.encoder.recurrent_layers=2",
+    "model.encoder.attention_layers=1",
+    "model.decoder.hidden_size=32",
+    "model.attention.size=16",
+    "trainer.max_epochs=6",
+    "trainer.check_val_every_n_epoch=3",
+    "trainer.accelerator=cpu",
+    "trainer.threads=1",
+    "callbacks.pictures=0",
+    "logger.tensorboard=false",
+]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one child")
+def test_train_interrupt_resume_evaluate(tones: Path, tmp_path: Path) -> None:
+    manifest = tones / "train.jsonl"
+    run = tmp_path / "run"
+    command = [sys.executable, str(ROOT / "train.py")]
+    files = [f"data.{split}={manifest}" for split in ("train", "dev", "test")]
+    process = subprocess.Popen(
+        [*command, *TINY, *files, f"run_dir={run}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("epoch 2/6"):
+            break
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130, stderr
+    assert f"go on with: python train.py resume={run}" in stdout
+    assert "Traceback" not in stderr
+
+    refused = subprocess.run(
+        [*command, f"resume={run}", "optimizer.lr=1"], capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 2
+    assert "optimizer.lr: a resumed run keeps its settings" in refused.stderr
+
+    resumed = subprocess.run(
+        [*command, f"resume={run}"], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    assert "epoch 6/6" in resumed.stderr
+    assert "epoch 1/6" not in resumed.stderr
+    assert "WER on the test set" in resumed.stdout
+    rows = (run / "metrics.csv").read_text(encoding="utf-8").splitlines()
+    assert [row.split(",")[0] for row in rows[1:]] == ["0", "1", "2", "3", "4", "5"]
+    # only epochs that were validated have an error rate
+    rates = [row.split(",")[-1] for row in rows[1:]]
+    assert [bool(rate) for rate in rates] == [False, False, True, False, False, True]
+
+    evaluated = subprocess.run(
+        [sys.executable, "-m", "asr_attn.cli", "evaluate", str(run), str(manifest)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert "WER (words)" in evaluated.stdout
