@@ -14,7 +14,7 @@ $(INSTALLED): pyproject.toml
 # Train on synthetic digits, transcribe a file of a voice unheard in training, print the WER.
 demo: $(INSTALLED)
 	rm -rf $(DEMO)
-	$(BIN)/python train.py run_dir=$(DEMO)
+	$(BIN)/python train.py run_dir=$(DEMO) trainer=cpu_processes
 	@echo
 	@echo "The first words of the test set: $$(head -n 1 data/digits/test.jsonl)"
 	@echo "and what the model hears:"

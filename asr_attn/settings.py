@@ -22,6 +22,8 @@ class DataConfig:
     """Folder of a recipe's or the synthetic set's manifests."""
     train: str | None = None
     """Manifest to train on."""
+    also_train: tuple[str, ...] = ()
+    """Further manifests to train on."""
     dev: str | None = None
     """Manifest to choose the best model by."""
     test: str | None = None

@@ -30,6 +30,14 @@ def load_data(
         assert config.folder is not None
         make_digits(Path(config.folder), config.digits, _print_progress)
     train = load_manifest("train", config, normalizer)
+    for path in config.also_train:
+        train += load_manifest("train", replace(config, train=path), normalizer)
+    names = {utterance.id for utterance in train}
+    if len(names) < len(train):
+        raise InputError(
+            f"data.also_train: {len(train) - len(names)} utterances have ids that another training "
+            "manifest uses too; give them other ids"
+        )
     dev = load_manifest("dev", config, normalizer)
     # a fault of the test set is better found now than after the training
     test = load_manifest("test", config, normalizer) if config.test is not None else []

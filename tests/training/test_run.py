@@ -19,7 +19,7 @@ from asr_attn.errors import ConfigError, InputError
 from asr_attn.settings import RunConfig, ScheduleConfig, TrainingConfig
 from asr_attn.training.callbacks import GracefulStop
 from asr_attn.training.checkpoints import average_models
-from asr_attn.training.run import fit, precision_for
+from asr_attn.training.run import fit, precision_for, set_up
 from asr_attn.training.task import RecognizerTask
 
 MakeConfig = Callable[..., RunConfig]
@@ -330,3 +330,17 @@ def test_precision_is_chosen_by_the_processor(
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda flags=flags: flags, raising=False)
         assert precision_for(trainer) == expected
     assert precision_for(replace(trainer, precision="32-true")) == "32-true"
+
+
+def test_further_manifests_are_trained_on_too(
+    tone_config: MakeConfig, tones: Path, tmp_path: Path
+) -> None:
+    config = tone_config()
+    again = replace(config, data=replace(config.data, also_train=(str(tones / "train.jsonl"),)))
+    with pytest.raises(InputError, match="8 utterances have ids that another"):
+        set_up(again)
+    text = (tones / "train.jsonl").read_text().replace('"audio": "', f'"audio": "{tones}/')
+    more = tmp_path / "more.jsonl"
+    more.write_text(text.replace('"id": "u', '"id": "v'))
+    _, data = set_up(replace(config, data=replace(config.data, also_train=(str(more),))))
+    assert [u.id for u in data.train] == [f"{k}{i}" for k in "uv" for i in range(8)]
