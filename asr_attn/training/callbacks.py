@@ -148,8 +148,20 @@ def _before(row: dict[str, str], epoch: int) -> bool:
     return str(row.get("epoch")).isdecimal() and int(row["epoch"]) < epoch
 
 
+class _Bar(RichProgressBar):
+    """Lightning's bar with the names that people use."""
+
+    def get_metrics(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        """The loss of the step and the last validation's WER."""
+        shown = super().get_metrics(trainer, pl_module)
+        names = {"train/loss_step": "loss", "val/wer": "WER"}
+        return {label: shown[name] for name, label in names.items() if name in shown}
+
+
 def report_callbacks(csv_file: Path | None) -> list[pl.Callback]:
     """A rich progress bar on a terminal, a line per epoch elsewhere (both on stderr), the file."""
     terminal = sys.stderr.isatty()
-    bar = RichProgressBar(leave=False, console_kwargs={"stderr": True})
+    bar = _Bar(leave=False, console_kwargs={"stderr": True})
     return [*([bar] if terminal else []), EpochFigures(csv_file, lines=not terminal)]
