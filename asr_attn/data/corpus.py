@@ -38,10 +38,12 @@ class Corpus:
     Attributes:
         name: Name of the folder that holds it, also under $ASR_ATTN_DATA.
         url: The publisher's archive.
+        output: Folder that the shipped settings expect its manifests in.
     """
 
     name: str
     url: str
+    output: Path
 
 
 @contextmanager
@@ -152,7 +154,12 @@ def prepare_main(
         help=f"the unpacked corpus; without it, ${DATA_VARIABLE}/{corpus.name} if that exists, "
         f"or else a download from {corpus.url}",
     )
-    parser.add_argument("--output", type=Path, required=True, help="folder for the manifests")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=corpus.output,
+        help="folder for the manifests (default: %(default)s, where the settings look for them)",
+    )
     parser.add_argument(
         "--download-dir",
         type=Path,

@@ -80,11 +80,12 @@ def fit(config: RunConfig, changed: Collection[str] = ()) -> RunResult:
     settled = max([config.training.ctc_warmup, *(s.until for s in config.data.loading.curriculum)])
     checkpoints = RunCheckpoints(folder, config.callbacks, settled)
     trainer = make_trainer(config, folder, checkpoints)
-    if trainer.is_global_zero:
-        if not config.resume:
-            claim_folder(folder)
-        save_settings(folder / CONFIG_FILE, replace(config, resume=None))
+    if trainer.is_global_zero and not config.resume:
+        refuse_used_folder(folder)
     task, data = set_up(config)
+    if trainer.is_global_zero:
+        make_folder(folder)
+        save_settings(folder / CONFIG_FILE, replace(config, resume=None))
     result = RunResult(folder, main_process=trainer.is_global_zero)
     try:
         trainer.fit(
@@ -112,17 +113,25 @@ def fit(config: RunConfig, changed: Collection[str] = ()) -> RunResult:
     return replace(result, test=errors)
 
 
-def claim_folder(folder: Path) -> None:
-    """Make the folder of a new run.
+def refuse_used_folder(folder: Path) -> None:
+    """Make sure that a new run does not write over another.
 
     Raises:
-        ConfigError: it holds a run already, or cannot be made.
+        ConfigError: the folder holds a run already.
     """
     if (folder / CONFIG_FILE).exists():
         raise ConfigError(
             f"run_dir={folder}: holds a run already; choose another folder, or go on with that "
             f"run by resume={folder}"
         )
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of a run, once it is known that the run can start.
+
+    Raises:
+        ConfigError: it cannot be made.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

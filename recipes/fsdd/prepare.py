@@ -13,8 +13,8 @@ Writes to the output folder
                                    dev the others' recordings 0-4, train the others' 5-49
 
 Examples:
-  python recipes/fsdd/prepare.py --output data/fsdd
-  python recipes/fsdd/prepare.py --source ~/corpora/free-spoken-digit-dataset --output data/fsdd
+  python recipes/fsdd/prepare.py
+  python recipes/fsdd/prepare.py --source ~/corpora/free-spoken-digit-dataset
 """
 
 import re
@@ -36,6 +36,7 @@ from asr_attn.errors import InputError
 CORPUS = Corpus(
     "free-spoken-digit-dataset",
     "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.zip",
+    Path("data/fsdd"),
 )
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 TAKES = 50

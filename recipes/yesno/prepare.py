@@ -7,8 +7,8 @@ Writes to the output folder
                                     for choosing settings without a look at the test set
 
 Examples:
-  python recipes/yesno/prepare.py --output data/yesno
-  python recipes/yesno/prepare.py --source ~/corpora/waves_yesno --output data/yesno
+  python recipes/yesno/prepare.py
+  python recipes/yesno/prepare.py --source ~/corpora/waves_yesno
 """
 
 import re
@@ -20,7 +20,11 @@ from asr_attn.data.corpus import Corpus, prepare_main, replaced_folder
 from asr_attn.data.manifest import Utterance, write_manifest
 from asr_attn.errors import InputError
 
-CORPUS = Corpus("waves_yesno", "https://www.openslr.org/resources/1/waves_yesno.tar.gz")
+CORPUS = Corpus(
+    "waves_yesno",
+    "https://www.openslr.org/resources/1/waves_yesno.tar.gz",
+    Path("data/yesno"),
+)
 RECORDINGS, TRAINING, TUNING = 60, 30, 26
 WORDS = {"0": "lo", "1": "ken"}
 _NAME = re.compile(r"[01](_[01]){7}\.wav")
