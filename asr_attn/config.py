@@ -37,15 +37,15 @@ def register_schemas() -> None:
         ("model/attention", ATTENTIONS),
         ("model/decoder", DECODERS),
     ):
-        for name, (_, config_class) in table.items():
-            store.store(group=group, name=name, node=_unlocked(config_class))
+        for name, (_, default) in table.items():
+            store.store(group=group, name=name, node=_unlocked(default))
     for name, optimizer_class in OPTIMIZERS.items():
         store.store(group="optimizer", name=name, node=_unlocked(optimizer_class))
 
 
-def _unlocked(config_class: type[Any]) -> DictConfig:
+def _unlocked(schema: Any) -> DictConfig:
     """A schema that may be changed: OmegaConf makes frozen dataclasses read-only."""
-    config: DictConfig = OmegaConf.structured(config_class)
+    config: DictConfig = OmegaConf.structured(schema)
     _clear_readonly(config)
     return config
 

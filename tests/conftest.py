@@ -10,9 +10,9 @@ import torch
 from asr_attn.audio.features import FeaturesConfig
 from asr_attn.checkpoint import TrainedModel, save_model
 from asr_attn.models.asr import AsrModel, ModelConfig
-from asr_attn.models.decoders import SpellerConfig
+from asr_attn.models.decoders import LstmDecoderConfig
 from asr_attn.models.encoders import ListenerConfig
-from asr_attn.nn.attention import LocationAttentionConfig
+from asr_attn.nn.attention import SoftAttentionConfig
 from asr_attn.text.normalizer import NormalizerConfig
 from asr_attn.text.tokenizer import EOS, CharTokenizer
 
@@ -32,8 +32,8 @@ def tiny_model() -> TrainedModel:
         ListenerConfig(
             hidden_size=16, recurrent_layers=2, attention_layers=1, heads=2, feedforward_size=16
         ),
-        LocationAttentionConfig(size=8, channels=2, kernel_size=5),
-        SpellerConfig(hidden_size=16, embedding_size=8),
+        SoftAttentionConfig(size=8, channels=2, kernel_size=5),
+        LstmDecoderConfig(hidden_size=16, embedding_size=8),
     )
     tokenizer = CharTokenizer.train(["abcdefgh "])
     network = AsrModel(features, config, len(tokenizer))

@@ -7,14 +7,9 @@ from torch import Tensor, nn
 
 from asr_attn.audio.augmentation import AugmentationConfig, spec_augment
 from asr_attn.audio.features import FeaturesConfig, LogMel
-from asr_attn.models.decoders import DECODERS, Decoder, DecoderConfig, SpellerConfig
+from asr_attn.models.decoders import DECODERS, Decoder, DecoderConfig, LstmDecoderConfig
 from asr_attn.models.encoders import ENCODERS, EncoderConfig, ListenerConfig
-from asr_attn.nn.attention import (
-    ATTENTIONS,
-    Attention,
-    AttentionConfig,
-    LocationAttentionConfig,
-)
+from asr_attn.nn.attention import AttentionConfig, SoftAttentionConfig
 
 
 @dataclass(frozen=True)
@@ -22,8 +17,8 @@ class ModelConfig:
     """Parts of the network and their sizes."""
 
     encoder: EncoderConfig = field(default_factory=ListenerConfig)
-    attention: AttentionConfig = field(default_factory=LocationAttentionConfig)
-    decoder: DecoderConfig = field(default_factory=SpellerConfig)
+    attention: AttentionConfig = field(default_factory=SoftAttentionConfig)
+    decoder: DecoderConfig = field(default_factory=LstmDecoderConfig)
 
 
 class AsrModel(nn.Module):
@@ -39,16 +34,11 @@ class AsrModel(nn.Module):
         super().__init__()
         self.features = LogMel(features)
         encoder_class, _ = ENCODERS[config.encoder.name]
-        self.encoder = encoder_class(features.n_mels, cast(ListenerConfig, config.encoder))
+        self.encoder = encoder_class(features.n_mels, config.encoder)
         memory_size = cast(int, self.encoder.output_size)
         decoder_class, _ = DECODERS[config.decoder.name]
-        decoder_config = cast(SpellerConfig, config.decoder)
-        attention_class, _ = ATTENTIONS[config.attention.name]
-        attention = attention_class(
-            decoder_config.hidden_size, memory_size, cast(LocationAttentionConfig, config.attention)
-        )
         self.decoder = decoder_class(
-            vocabulary_size, memory_size, cast(Attention, attention), decoder_config
+            vocabulary_size, memory_size, config.attention, config.decoder
         )
         self.ctc = nn.Linear(memory_size, vocabulary_size)
 

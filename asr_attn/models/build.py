@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 import dacite
@@ -43,6 +44,9 @@ def _part(base: type[T], kind: str, table: Mapping[str, tuple[Any, Any]], data: 
         raise ConfigError(
             f"model.{kind}.name={name!r} is not known{hint} known: {', '.join(sorted(table))}"
         )
-    config = dacite.from_dict(table[name][1], dict(data), dacite.Config(strict=True, cast=[tuple]))
+    default = table[name][1]
+    config = dacite.from_dict(
+        type(default), {**asdict(default), **data}, dacite.Config(strict=True, cast=[tuple])
+    )
     assert isinstance(config, base)
     return config

@@ -77,18 +77,18 @@ def guided_attention_loss(
     """Attention far from the diagonal (Tachibana, Uenoyama and Aihara 2018, section 4).
 
     Args:
-        weights: (B, U, S) attention weights.
+        weights: (B, U, H, S) attention weights.
         tokens: (B,) tokens of each, end of sentence included.
         steps: (B,) memory steps of each.
         width: of the diagonal, as a share of the utterance.
 
     Returns:
-        Mean over all tokens of the weight times its distance from the diagonal, where distance
+        Mean over all tokens and heads of the weight times its distance from the diagonal, where distance
         is ``1 - exp(-((u / U - s / S) ** 2) / (2 width ** 2))``.
     """
     u = (torch.arange(weights.size(1), device=weights.device) + 0.5)[None, :] / tokens[:, None]
     s = (torch.arange(weights.size(2), device=weights.device) + 0.5)[None, :] / steps[:, None]
     far = 1.0 - torch.exp(-((u[:, :, None] - s[:, None, :]) ** 2) / (2.0 * width**2))
-    per_token = (weights * far).sum(dim=-1)
+    per_token = (weights.mean(dim=2) * far).sum(dim=-1)
     real = padding_mask(tokens, weights.size(1))
     return per_token[real].mean()

@@ -89,14 +89,14 @@ class AttentionPictures(pl.Callback):
 def attention_of(
     task: RecognizerTask, utterances: Sequence[Utterance]
 ) -> list[tuple[NDArray[np.float32], list[str], float]]:
-    """Attention weights (U, S), token labels and seconds of each utterance."""
+    """Attention weights (U, S), the mean of all heads, token labels and seconds of each utterance."""
     network, tokenizer = task.network, task.model.tokenizer
     rate = network.features.config.sample_rate
     waveforms, samples = pad_waveforms([read_utterance(u, rate) for u in utterances])
     memory, lengths = network.encode(waveforms.to(task.device), samples.to(task.device))
     tokens = [tokenizer.encode(u.text) for u in utterances]
     inputs, _ = targets_of(tokens, task.device)
-    _, weights = network.speller(memory, lengths, inputs)
+    weights = network.speller(memory, lengths, inputs).weights.mean(dim=2)
     drawn = []
     for row, steps, ids in zip(weights.float().cpu(), lengths.tolist(), tokens):
         labels = [tokenizer.decode([i]).replace(" ", "␣") for i in ids] + ["end"]

@@ -133,16 +133,16 @@ class RecognizerTask(pl.LightningModule):
             inputs, targets = targets_of(tokens, self.device)
             begun = max(config.ctc_warmup, 1e-9)
             rise = (self.progress_at(batch_idx) - begun) / (1.0 - begun)
-            logits, weights = self.network.speller(
+            output = self.network.speller(
                 memory, lengths, inputs, config.scheduled_sampling * min(max(rise, 0.0), 1.0)
             )
-            attention = attention_loss(logits, targets, config.label_smoothing)
+            attention = attention_loss(output.logits, targets, config.label_smoothing)
             self._log("train/attention_loss", attention, len(tokens))
             loss = loss + (1.0 - config.ctc_weight) * attention
             guidance = self._guidance(self.progress_at(batch_idx))
             if guidance > 0:
                 counts = torch.tensor([len(row) + 1 for row in tokens], device=self.device)
-                loss = loss + guidance * guided_attention_loss(weights, counts, lengths)
+                loss = loss + guidance * guided_attention_loss(output.weights, counts, lengths)
         self._log("train/loss", loss, len(tokens), bar=True)
         return loss
 

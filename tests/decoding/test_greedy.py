@@ -7,16 +7,16 @@ import torch
 from asr_attn.decoding.greedy import ctc_greedy_search, greedy_search
 from asr_attn.decoding.hypothesis import SearchConfig
 from asr_attn.decoding.scorers import AttentionScorer
-from asr_attn.models.decoders import Speller, SpellerConfig
-from asr_attn.nn.attention import LocationAttention, LocationAttentionConfig
+from asr_attn.models.decoders import LstmDecoder, LstmDecoderConfig
+from asr_attn.nn.attention import SoftAttentionConfig
 from asr_attn.text.tokenizer import BLANK, EOS
 
 
-def make_speller(seed: int) -> Speller:
+def make_speller(seed: int) -> LstmDecoder:
     torch.manual_seed(seed)
-    config = SpellerConfig(hidden_size=10, embedding_size=5)
-    attention = LocationAttention(10, 4, LocationAttentionConfig(size=6, channels=3, kernel_size=5))
-    speller = Speller(6, 4, attention, config).eval()
+    config = LstmDecoderConfig(hidden_size=10, embedding_size=5)
+    attention = SoftAttentionConfig(size=6, channels=3, kernel_size=5)
+    speller = LstmDecoder(6, 4, attention, config).eval()
     for parameter in speller.parameters():
         torch.nn.init.normal_(parameter)
     return speller

@@ -8,9 +8,9 @@ from asr_attn.decoding.greedy import ctc_greedy_search, greedy_search
 from asr_attn.decoding.hypothesis import SearchConfig
 from asr_attn.decoding.scorers import AttentionScorer
 from asr_attn.models.asr import AsrModel, ModelConfig
-from asr_attn.models.decoders import SpellerConfig
+from asr_attn.models.decoders import LstmDecoderConfig
 from asr_attn.models.encoders import ListenerConfig
-from asr_attn.nn.attention import LocationAttentionConfig
+from asr_attn.nn.attention import SoftAttentionConfig
 from asr_attn.training.loss import attention_loss, ctc_loss, targets_of
 
 LENGTHS = [8000, 3333, 5121, 160]
@@ -21,8 +21,8 @@ def make(seed: int = 0) -> AsrModel:
     torch.manual_seed(seed)
     config = ModelConfig(
         ListenerConfig(hidden_size=16, heads=2, feedforward_size=24),
-        LocationAttentionConfig(size=12, channels=4, kernel_size=7),
-        SpellerConfig(hidden_size=20, embedding_size=8),
+        SoftAttentionConfig(size=12, channels=4, kernel_size=7),
+        LstmDecoderConfig(hidden_size=20, embedding_size=8),
     )
     model = AsrModel(FeaturesConfig(sample_rate=8000, n_mels=20), config, 7).eval()
     for parameter in [*model.decoder.parameters(), *model.ctc.parameters()]:

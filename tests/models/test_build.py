@@ -6,9 +6,9 @@ import pytest
 from asr_attn.errors import ConfigError
 from asr_attn.models.asr import ModelConfig
 from asr_attn.models.build import model_config_from_dict
-from asr_attn.models.decoders import SpellerConfig
+from asr_attn.models.decoders import LstmDecoderConfig
 from asr_attn.models.encoders import ListenerConfig
-from asr_attn.nn.attention import LocationAttentionConfig
+from asr_attn.nn.attention import SoftAttentionConfig
 
 
 def test_names_decide_the_classes_and_keys_their_values():
@@ -21,13 +21,13 @@ def test_names_decide_the_classes_and_keys_their_values():
     )
     assert config == ModelConfig(
         ListenerConfig(hidden_size=64, stride=4),
-        LocationAttentionConfig(channels=5),
-        SpellerConfig(layers=2),
+        SoftAttentionConfig(channels=5),
+        LstmDecoderConfig(layers=2),
     )
 
 
 def test_reads_what_asdict_writes():
-    config = ModelConfig(decoder=SpellerConfig(hidden_size=32))
+    config = ModelConfig(decoder=LstmDecoderConfig(hidden_size=32))
     assert model_config_from_dict(dataclasses.asdict(config)) == config
 
 

@@ -5,19 +5,19 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from asr_attn.models.decoders import DECODERS, Speller, SpellerConfig, SpellerState
-from asr_attn.nn.attention import LocationAttention, LocationAttentionConfig
+from asr_attn.models.decoders import DECODERS, LstmDecoder, LstmDecoderConfig, LstmDecoderState
+from asr_attn.nn.attention import SoftAttentionConfig
 from asr_attn.text.tokenizer import EOS
 
 LENGTHS = torch.tensor([7, 4, 1])
 VOCABULARY = 6
 
 
-def make(layers: int = 1, sharpness: float = 1.0) -> Speller:
+def make(layers: int = 1, sharpness: float = 1.0) -> LstmDecoder:
     torch.manual_seed(0)
-    config = SpellerConfig(hidden_size=8, embedding_size=5, layers=layers, dropout=0.3)
-    attention = LocationAttention(8, 4, LocationAttentionConfig(size=6, channels=3, kernel_size=5))
-    speller = Speller(VOCABULARY, 4, attention, config).eval()
+    config = LstmDecoderConfig(hidden_size=8, embedding_size=5, layers=layers, dropout=0.3)
+    attention = SoftAttentionConfig(size=6, channels=3, kernel_size=5)
+    speller = LstmDecoder(VOCABULARY, 4, attention, config).eval()
     for parameter in speller.parameters():
         torch.nn.init.normal_(parameter, std=0.7)
     speller.output.weight.data.mul_(sharpness)
@@ -47,7 +47,8 @@ def tensors(value: object) -> Iterator[torch.Tensor]:
 @pytest.mark.parametrize("layers", [1, 2])
 def test_stepping_equals_the_full_pass(layers):
     speller, memory = make(layers), make_memory()
-    logits, weights = speller(memory, LENGTHS, INPUTS)
+    output = speller(memory, LENGTHS, INPUTS)
+    logits, weights = output.logits, output.weights
     assert logits.shape == (3, 5, VOCABULARY)
     assert weights.shape == (3, 5, 7)
     state = speller.init_state(memory, LENGTHS)
@@ -79,7 +80,8 @@ def test_recurrence_equals_torchs_lstm_over_tokens_and_contexts():
 @pytest.mark.parametrize("layers", [1, 2])
 def test_padding_changes_nothing(layers):
     speller, memory = make(layers), make_memory()
-    logits, weights = speller(memory, LENGTHS, INPUTS)
+    output = speller(memory, LENGTHS, INPUTS)
+    logits, weights = output.logits, output.weights
     for i, length in enumerate(LENGTHS.tolist()):
         alone, attended = speller(
             memory[i : i + 1, :length], LENGTHS[i : i + 1], INPUTS[i : i + 1, :3]
@@ -129,7 +131,7 @@ def test_select_reorders_every_tensor_of_the_state():
         return dataclasses.replace(value, **changes)
 
     chosen = marked(state).select(torch.tensor([2, 2, 0, 1]))
-    assert isinstance(chosen, SpellerState)
+    assert isinstance(chosen, LstmDecoderState)
     for tensor in tensors(chosen):
         assert tensor.size(0) == 4
         assert tensor.reshape(4, -1)[:, 0].tolist() == [2, 2, 0, 1]
@@ -157,7 +159,7 @@ def test_no_sampling_is_teacher_forcing_and_draws_nothing():
     assert torch.equal(torch.rand(1), unused)
 
 
-def own_words(speller: Speller, memory: torch.Tensor, steps: int) -> torch.Tensor:
+def own_words(speller: LstmDecoder, memory: torch.Tensor, steps: int) -> torch.Tensor:
     """Logits (B, U, V) of reading the likeliest token of the step before, by steps."""
     state = speller.init_state(memory, LENGTHS)
     token, out = torch.full((3,), EOS), []
@@ -239,7 +241,7 @@ def test_bf16_autocast(sampling):
 )
 def test_refuses_settings_that_make_no_sense(wrong):
     with pytest.raises(ValueError, match="decoder"):
-        SpellerConfig(**wrong)
+        LstmDecoderConfig(**wrong)
 
 
 def test_table_names_its_own_config():

@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 import torch
 
-from asr_attn.nn.attention import AttentionKeys, LocationAttention, LocationAttentionConfig
+from asr_attn.nn.attention import AttentionKeys, SoftAttention, SoftAttentionConfig
 
-CONFIG = LocationAttentionConfig(size=6, channels=3, kernel_size=5)
+CONFIG = SoftAttentionConfig(size=6, channels=3, kernel_size=5)
 LENGTHS = torch.tensor([8, 3, 1])
 
 
-def make(dtype: torch.dtype = torch.float64) -> LocationAttention:
+def make(dtype: torch.dtype = torch.float64) -> SoftAttention:
     torch.manual_seed(0)
-    return LocationAttention(4, 5, CONFIG).to(dtype)
+    return SoftAttention(4, 5, CONFIG).to(dtype)
 
 
 def inputs(dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, torch.Tensor]:
@@ -22,7 +22,7 @@ def inputs(dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, torch.Tens
 
 
 def formula(
-    module: LocationAttention, query: np.ndarray, memory: np.ndarray, past: np.ndarray
+    module: SoftAttention, query: np.ndarray, memory: np.ndarray, past: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Equation 8 of Chorowski et al. 2015 for one query (Q,), memory (S, D), past (2, S)."""
     weights = {name: value.detach().numpy() for name, value in module.named_parameters()}
@@ -161,4 +161,4 @@ def test_selecting_keys_then_attending_equals_attending_then_selecting():
 
 def test_refuses_an_even_kernel():
     with pytest.raises(ValueError, match=r"attention\.kernel_size"):
-        LocationAttentionConfig(kernel_size=4)
+        SoftAttentionConfig(kernel_size=4)

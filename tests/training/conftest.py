@@ -12,9 +12,9 @@ from asr_attn.audio.features import FeaturesConfig
 from asr_attn.data.manifest import Utterance, write_manifest
 from asr_attn.data.planning import LoadingConfig
 from asr_attn.models.asr import ModelConfig
-from asr_attn.models.decoders import SpellerConfig
+from asr_attn.models.decoders import LstmDecoderConfig
 from asr_attn.models.encoders import ListenerConfig
-from asr_attn.nn.attention import LocationAttentionConfig
+from asr_attn.nn.attention import SoftAttentionConfig
 from asr_attn.settings import (
     CallbacksConfig,
     DataConfig,
@@ -82,8 +82,8 @@ def tone_config(tones: Path, tmp_path: Path) -> Callable[..., RunConfig]:
                     heads=2,
                     feedforward_size=32,
                 ),
-                LocationAttentionConfig(size=16, channels=4, kernel_size=7),
-                SpellerConfig(hidden_size=32, embedding_size=8),
+                SoftAttentionConfig(size=16, channels=4, kernel_size=7),
+                LstmDecoderConfig(hidden_size=32, embedding_size=8),
             ),
             "training": TrainingConfig(ctc_warmup=0.3),
             "optimizer": {"_target_": "torch.optim.AdamW", "lr": 3e-3, "fused": True},

@@ -1,22 +1,15 @@
-"""Encoders ("listeners"): features in, memory out, shorter in time."""
+"""The default listener: convolution, pyramidal bidirectional LSTM layers, self-attention."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from asr_attn.models.encoders.interface import EncoderConfig
 from asr_attn.nn.dropout import Dropout
 from asr_attn.nn.masking import padding_mask, zero_padding
 from asr_attn.nn.multihead import TransformerLayer
 from asr_attn.nn.recurrent import BidirectionalLSTM
 from asr_attn.nn.subsampling import ConvSubsampling, join_pairs
-
-
-@dataclass(frozen=True)
-class EncoderConfig:
-    """Settings of an encoder."""
-
-    name: str
 
 
 @dataclass(frozen=True)
@@ -121,9 +114,3 @@ class Listener(nn.Module):
         for transformer in self.layers:
             x = transformer(x, mask)
         return zero_padding(self.norm(x), lengths), lengths
-
-
-ENCODERS: dict[str, tuple[Callable[[int, ListenerConfig], nn.Module], type[EncoderConfig]]] = {
-    "listener": (Listener, ListenerConfig),
-}
-"""Name of an encoder: its class (called with feature size and config) and its config."""

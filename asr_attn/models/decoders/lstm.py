@@ -1,29 +1,22 @@
-"""Decoders ("spellers"): memory in, one distribution over tokens per step out."""
+"""The LSTM decoder of Listen, Attend and Spell."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from asr_attn.nn.attention import Attention, AttentionKeys
+from asr_attn.models.decoders.interface import DecoderConfig, DecoderOutput, DecoderState
+from asr_attn.nn.attention import AttentionConfig, AttentionKeys, AttentionState, make_attention
 from asr_attn.nn.dropout import Dropout
 from asr_attn.nn.precision import float32_on_cpu
 
 
 @dataclass(frozen=True)
-class DecoderConfig:
-    """Settings of a decoder."""
+class LstmDecoderConfig(DecoderConfig):
+    """Settings of the LSTM decoder."""
 
-    name: str
-
-
-@dataclass(frozen=True)
-class SpellerConfig(DecoderConfig):
-    """Settings of the LSTM speller."""
-
-    name: str = "speller"
+    name: str = "lstm"
     hidden_size: int = 256
     """Width of the LSTM."""
     embedding_size: int = 64
@@ -40,62 +33,36 @@ class SpellerConfig(DecoderConfig):
             raise ValueError(f"decoder.dropout must be at least 0 and below 1, not {self.dropout}")
 
 
-class DecoderState(Protocol):
-    """What a decoder carries from step to step: tensors whose first axis is the batch."""
-
-    def select(self, index: Tensor) -> "DecoderState":
-        """Take the rows named by ``index`` (N,): repeats, reorders or drops hypotheses."""
-        ...
-
-
-class Decoder(Protocol):
-    """The interface of every decoder; modules keep nothing between calls."""
-
-    def init_state(self, memory: Tensor, lengths: Tensor) -> DecoderState:
-        """State before the first token, for ``memory`` (B, S, D) of ``lengths`` (B,)."""
-        ...
-
-    def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, Tensor, DecoderState]:
-        """Read ``tokens`` (B,); give log-probabilities (B, V), weights (B, S) and new state."""
-        ...
-
-    def __call__(
-        self, memory: Tensor, lengths: Tensor, inputs: Tensor, sampling: float = 0.0
-    ) -> tuple[Tensor, Tensor]:
-        """Read given ``inputs`` (B, U); give logits (B, U, V) and weights (B, U, S)."""
-        ...
-
-
 @dataclass(frozen=True)
-class SpellerState:
-    """State of the LSTM speller.
+class LstmDecoderState:
+    """State of the LSTM decoder.
 
     Attributes:
         hidden: (B, layers, D) outputs of the LSTM layers.
         cell: (B, layers, D) their cells.
         context: (B, M) what attention read in the step before.
-        attention: state of the attention mechanism, (B, ...).
+        attention: what attention carries from step to step.
         keys: what attention needs of the memory.
     """
 
     hidden: Tensor
     cell: Tensor
     context: Tensor
-    attention: Tensor
+    attention: AttentionState
     keys: AttentionKeys
 
-    def select(self, index: Tensor) -> "SpellerState":
+    def select(self, index: Tensor) -> "LstmDecoderState":
         """Take the rows named by ``index`` (N,) of everything there is."""
-        return SpellerState(
+        return LstmDecoderState(
             self.hidden[index],
             self.cell[index],
             self.context[index],
-            self.attention[index],
+            self.attention.select(index),
             self.keys.select(index),
         )
 
 
-class Speller(nn.Module):
+class LstmDecoder(nn.Module):
     """LSTM decoder with soft attention (Chan et al. 2016, section 3.2).
 
     The LSTM reads the embedding of the token before and the context before; its output is the
@@ -104,7 +71,7 @@ class Speller(nn.Module):
     Args:
         vocabulary_size: V.
         memory_size: D of the memory.
-        attention: mechanism for queries of width ``config.hidden_size``.
+        attention: settings of the mechanism; queries have the width ``config.hidden_size``.
         config: sizes.
     """
 
@@ -112,14 +79,14 @@ class Speller(nn.Module):
         self,
         vocabulary_size: int,
         memory_size: int,
-        attention: Attention,
-        config: SpellerConfig,
+        attention: AttentionConfig,
+        config: LstmDecoderConfig,
     ) -> None:
         super().__init__()
         size = config.hidden_size
         self.config = config
         self.memory_size = memory_size
-        self.attention = attention
+        self.attention = make_attention(size, memory_size, attention)
         self.embedding = nn.Embedding(vocabulary_size, config.embedding_size)
         self.cells = nn.ModuleList(
             nn.LSTMCell(config.embedding_size + memory_size if i == 0 else size, size)
@@ -129,17 +96,17 @@ class Speller(nn.Module):
         self.output = nn.Linear(size, vocabulary_size)
         self.dropout = Dropout(config.dropout)
 
-    def init_state(self, memory: Tensor, lengths: Tensor) -> SpellerState:
+    def init_state(self, memory: Tensor, lengths: Tensor) -> LstmDecoderState:
         """Zeros for the LSTM, and the memory (B, S, D) prepared for attention."""
         with float32_on_cpu(memory.device):
             keys = self.attention.prepare(memory, lengths)
         zeros = memory.new_zeros(memory.size(0), len(self.cells), self.config.hidden_size)
         context = memory.new_zeros(memory.size(0), self.memory_size)
-        return SpellerState(zeros, zeros, context, self.attention.initial_state(keys), keys)
+        return LstmDecoderState(zeros, zeros, context, self.attention.initial_state(keys), keys)
 
     def _advance(
-        self, embedded: Tensor, state: SpellerState
-    ) -> tuple[Tensor, Tensor, SpellerState]:
+        self, embedded: Tensor, state: LstmDecoderState
+    ) -> tuple[Tensor, Tensor, LstmDecoderState]:
         """One step from embeddings (B, E): features of the output (B, 2 parts), weights, state."""
         x = torch.cat([embedded, state.context.to(embedded.dtype)], dim=-1)
         hidden, cell = [], []
@@ -148,7 +115,7 @@ class Speller(nn.Module):
             hidden.append(x)
             cell.append(c)
         context, weights, attention = self.attention(x, state.keys, state.attention)
-        new = SpellerState(
+        new = LstmDecoderState(
             torch.stack(hidden, 1), torch.stack(cell, 1), context, attention, state.keys
         )
         return torch.cat([x, context.to(x.dtype)], dim=-1), weights, new
@@ -159,7 +126,7 @@ class Speller(nn.Module):
         logits: Tensor = self.output(self.dropout(hidden))
         return logits.float()
 
-    def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, Tensor, SpellerState]:
+    def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, Tensor, LstmDecoderState]:
         """Read one token.
 
         Args:
@@ -167,18 +134,18 @@ class Speller(nn.Module):
             state: from ``init_state`` or the step before.
 
         Returns:
-            log-probabilities (B, V), attention weights (B, S), new state.
+            log-probabilities (B, V), attention weights (B, H, S), new state.
         """
         with float32_on_cpu(tokens.device):
             features, weights, new = self._advance(
-                self.dropout(self.embedding(tokens)), cast(SpellerState, state)
+                self.dropout(self.embedding(tokens)), cast(LstmDecoderState, state)
             )
             return self._logits(features).log_softmax(dim=-1), weights, new
 
     def forward(
         self, memory: Tensor, lengths: Tensor, inputs: Tensor, sampling: float = 0.0
-    ) -> tuple[Tensor, Tensor]:
-        """Read whole token sequences: the same mathematics as ``step``, output layer in one go.
+    ) -> DecoderOutput:
+        """Read whole token sequences: as ``step`` does, with the output layer in one go.
 
         Args:
             memory: (B, S, D).
@@ -186,20 +153,18 @@ class Speller(nn.Module):
             inputs: (B, U) tokens before each step, the first one being the start of the sentence.
             sampling: probability to read the model's own last draw in place of the given token
                 (scheduled sampling, Bengio et al. 2015).
-
-        Returns:
-            logits (B, U, V), float32, and attention weights (B, U, S).
         """
         with float32_on_cpu(memory.device):
             return self._read(memory, lengths, inputs, sampling)
 
     def _read(
         self, memory: Tensor, lengths: Tensor, inputs: Tensor, sampling: float
-    ) -> tuple[Tensor, Tensor]:
+    ) -> DecoderOutput:
         state = self.init_state(memory, lengths)
         embedded = self.dropout(self.embedding(inputs))
         features_all: list[Tensor] = []
         weights_all: list[Tensor] = []
+        choices_all: list[Tensor] = []
         own = torch.rand(inputs.shape, device=inputs.device) < sampling if sampling > 0 else None
         draws = own.any(dim=0).tolist() if own is not None else [False] * inputs.size(1)
         for u in range(inputs.size(1)):
@@ -210,19 +175,15 @@ class Speller(nn.Module):
             features, weights, state = self._advance(given, state)
             features_all.append(features)
             weights_all.append(weights)
-        return self._logits(torch.stack(features_all, 1)), torch.stack(weights_all, 1)
+            choices_all.append(state.attention.choice)
+        return DecoderOutput(
+            self._logits(torch.stack(features_all, 1)),
+            torch.stack(weights_all, 1),
+            torch.stack(choices_all, 1),
+        )
 
     @torch.no_grad()
     def _draw(self, features: Tensor) -> Tensor:
         """Draw tokens (B,) from the model's distribution after ``features`` (B, D + M)."""
         probabilities = self._logits(features).softmax(dim=-1)
         return torch.multinomial(probabilities, 1).squeeze(1)
-
-
-DECODERS: dict[
-    str,
-    tuple[Callable[[int, int, Attention, SpellerConfig], nn.Module], type[DecoderConfig]],
-] = {
-    "speller": (Speller, SpellerConfig),
-}
-"""Name of a decoder: its class (vocabulary size, memory size, attention, config) and its config."""

@@ -1,0 +1,118 @@
+"""Normalisers: from energies to weights that sum to one over the real steps of the memory.
+
+Each takes energies (..., S) that are minus infinity where nothing may be attended to, with at
+least one that is not.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Normalizer = Callable[[Tensor], Tensor]
+
+
+def softmax(energies: Tensor) -> Tensor:
+    """Exponentials divided by their sum."""
+    return energies.softmax(dim=-1)
+
+
+def sigmoid(energies: Tensor) -> Tensor:
+    """Sigmoids divided by their sum (Chorowski et al. 2015, section 2.3, "smoothing").
+
+    Computed as a softmax of log-sigmoids, which stays exact where all sigmoids underflow.
+    """
+    blocked = energies == -torch.inf
+    smoothed = torch.nn.functional.logsigmoid(energies.masked_fill(blocked, 0.0))
+    return smoothed.masked_fill(blocked, -torch.inf).softmax(dim=-1)
+
+
+def sparsemax(energies: Tensor) -> Tensor:
+    """The nearest point of the simplex (Martins and Astudillo 2016): many weights are zero."""
+    weights: Tensor = _Sparsemax.apply(energies)  # type: ignore[no-untyped-call]
+    return weights
+
+
+def entmax15(energies: Tensor) -> Tensor:
+    """Entmax with alpha 1.5, between softmax and sparsemax (Peters, Niculae and Martins 2019)."""
+    weights: Tensor = _Entmax15.apply(energies)  # type: ignore[no-untyped-call]
+    return weights
+
+
+class _Sparsemax(torch.autograd.Function):
+    """Martins and Astudillo 2016, algorithm 1 and equation 10."""
+
+    @staticmethod
+    def forward(ctx: Any, energies: Tensor) -> Tensor:
+        # what is 1 or more below the greatest gets no weight, so this changes no result
+        z = (energies - energies.amax(dim=-1, keepdim=True)).clamp_(min=-2.0)
+        ordered, _ = z.sort(dim=-1, descending=True)
+        count = torch.arange(1, z.size(-1) + 1, device=z.device, dtype=z.dtype)
+        sums = ordered.cumsum(dim=-1)
+        support = (1 + count * ordered > sums).sum(dim=-1, keepdim=True)
+        threshold = (sums.gather(-1, support - 1) - 1) / support
+        weights = (z - threshold).clamp_(min=0.0)
+        ctx.save_for_backward(weights)
+        return weights
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Tensor:
+        (weights,) = ctx.saved_tensors
+        support = weights > 0
+        gradient = gradients[0] * support
+        mean = gradient.sum(dim=-1, keepdim=True) / support.sum(dim=-1, keepdim=True)
+        return (gradient - mean) * support
+
+
+class _Entmax15(torch.autograd.Function):
+    """Peters, Niculae and Martins 2019, algorithm 2 and proposition 2."""
+
+    @staticmethod
+    def forward(ctx: Any, energies: Tensor) -> Tensor:
+        # as above: a half of the distance of 2 or more gets no weight
+        z = ((energies - energies.amax(dim=-1, keepdim=True)) / 2).clamp_(min=-2.0)
+        ordered, _ = z.sort(dim=-1, descending=True)
+        count = torch.arange(1, z.size(-1) + 1, device=z.device, dtype=z.dtype)
+        mean = ordered.cumsum(dim=-1) / count
+        spread = ordered.square().cumsum(dim=-1) - count * mean.square()
+        thresholds = mean - ((1 - spread) / count).clamp(min=0.0).sqrt()
+        support = (thresholds <= ordered).sum(dim=-1, keepdim=True)
+        roots = (z - thresholds.gather(-1, support - 1)).clamp_(min=0.0)
+        ctx.save_for_backward(roots)
+        return roots.square()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Tensor:
+        (roots,) = ctx.saved_tensors
+        gradient = gradients[0] * roots
+        mean = gradient.sum(dim=-1, keepdim=True) / roots.sum(dim=-1, keepdim=True)
+        return gradient - mean * roots
+
+
+NORMALIZERS: dict[str, Normalizer] = {
+    "softmax": softmax,
+    "sigmoid": sigmoid,
+    "sparsemax": sparsemax,
+    "entmax15": entmax15,
+}
+"""Name of a normaliser: its function."""
+
+
+def window_around(previous: Tensor, back: int, ahead: int) -> Tensor:
+    """Where a window around the last position lets attention look (Chorowski et al. 2015).
+
+    Args:
+        previous: (B, H, S) weights of the step before; all zero before the first step, when
+            everything may be looked at.
+        back: steps before the median of the last weights that may be attended to.
+        ahead: steps after it.
+
+    Returns:
+        (B, H, S) bool.
+    """
+    half = previous.sum(dim=-1, keepdim=True) / 2
+    median = (previous.cumsum(dim=-1) < half).sum(dim=-1, keepdim=True)
+    steps = torch.arange(previous.size(-1), device=previous.device)
+    inside = (steps >= median - back) & (steps <= median + ahead)
+    return inside | (half == 0)
