@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 
-from asr_attn.config import check_overrides, register_schemas, resolve
+from asr_attn.config import check_overrides, name_groups, register_schemas, resolve
 from asr_attn.errors import ConfigError, InputError
 from asr_attn.files import write_error
 
@@ -75,6 +75,7 @@ def _fail(sentence: str, code: int = 2) -> NoReturn:
 
 
 if __name__ == "__main__":
+    sys.argv[1:] = name_groups(sys.argv[1:])
     try:
         check_overrides(sys.argv[1:], CONF)
     except InputError as error:

@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
 from asr_attn.errors import ConfigError
@@ -25,20 +25,23 @@ from asr_attn.nn.attention import ATTENTIONS
 from asr_attn.settings import AdamWConfig, OptimizerConfig, RunConfig
 
 CONFIG_FILE = "config.json"
+MODEL_PARTS = ("model.encoder=", "model.attention=", "model.decoder=")
 OPTIMIZERS: dict[str, type[OptimizerConfig]] = {"adamw": AdamWConfig}
 
 
 def register_schemas() -> None:
     """Tell Hydra what keys and types there are, so that a mistake fails when it composes."""
     store = ConfigStore.instance()
-    store.store(name="schema", node=_unlocked(RunConfig))
-    for group, table in (
-        ("model/encoder", ENCODERS),
-        ("model/attention", ATTENTIONS),
-        ("model/decoder", DECODERS),
+    schema = _unlocked(RunConfig)
+    for part, table in (
+        ("encoder", ENCODERS),
+        ("attention", ATTENTIONS),
+        ("decoder", DECODERS),
     ):
+        schema.model[part] = MISSING  # its class depends on the name that is chosen
         for name, (_, default) in table.items():
-            store.store(group=group, name=name, node=_unlocked(default))
+            store.store(group=f"model/{part}", name=name, node=_unlocked(default))
+    store.store(name="schema", node=schema)
     for name, optimizer_class in OPTIMIZERS.items():
         store.store(group="optimizer", name=name, node=_unlocked(optimizer_class))
 
@@ -128,6 +131,18 @@ def nearest(key: str, valid: Iterable[str]) -> str | None:
     by_leaf = {name.rsplit(".", 1)[-1]: name for name in reversed(valid)}
     leaf = difflib.get_close_matches(key.rsplit(".", 1)[-1], by_leaf, n=1, cutoff=0.7)
     return by_leaf[leaf[0]] if leaf else None
+
+
+def name_groups(arguments: Sequence[str]) -> list[str]:
+    """Write ``model.attention=NAME`` as Hydra has it, ``model/attention=NAME``, and its kin.
+
+    Args:
+        arguments: of the command line.
+    """
+    return [
+        argument.replace(".", "/", 1) if argument.startswith(MODEL_PARTS) else argument
+        for argument in arguments
+    ]
 
 
 def check_overrides(arguments: Sequence[str], conf: Path) -> None:

@@ -69,6 +69,10 @@ class TrainingConfig:
     """Weight of a loss on attention far from the diagonal; it falls to 0 by ``guided_until``."""
     guided_until: float = 0.5
     """Share of the training after which attention is not guided any more."""
+    monotonicity: float = 0.0
+    """Weight of a loss on attention that moves back."""
+    score_function: float = 0.1
+    """Weight of the policy gradient of hard attention (attention.draw=score_function)."""
     label_smoothing: float = 0.05
     """Share of the target probability spread over all tokens."""
     scheduled_sampling: float = 0.1
@@ -87,10 +91,9 @@ class TrainingConfig:
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ValueError(f"training.{name} is a share from 0 to 1, not {value}")
-        if self.guided_attention < 0:
-            raise ValueError(
-                f"training.guided_attention must not be negative: {self.guided_attention}"
-            )
+        for name in ("guided_attention", "monotonicity", "score_function"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"training.{name} must not be negative: {getattr(self, name)}")
         if self.ctc_warmup == 1 or self.ctc_weight == 1:
             raise ValueError(
                 "training.ctc_warmup and training.ctc_weight must be below 1: at 1 attention "

@@ -26,6 +26,10 @@ class BidirectionalLSTM(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Read ``x`` (B, T, input_size) both ways; (B, T, output_size), zero where padded."""
+        if x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+            # autocast casts the weights of an LSTM there, but not its input, and oneDNN has no
+            # kernel for two types
+            x = x.to(torch.get_autocast_dtype("cpu"))
         forward, _ = self.left_to_right(x)
         backward, _ = self.right_to_left(reverse_padded(x, lengths))
         both = torch.cat([forward, reverse_padded(backward, lengths)], dim=-1)

@@ -22,7 +22,23 @@ LABELS = {
     "val/ctc_wer": "CTC WER",
     "val/wer": "WER",
 }
-"""Metrics that are reported, and what they are called on a terminal."""
+"""Metrics that are reported on a terminal, and what they are called there."""
+
+METRICS = (
+    "train/loss",
+    "train/ctc_loss",
+    "train/attention_loss",
+    "val/attention_entropy",
+    "val/attention_diagonality",
+    "val/attention_monotonicity",
+    "val/attention_coverage",
+    "val/attention_jump",
+    "val/attention_edges",
+    "val/attention_aligned",
+    "val/ctc_wer",
+    "val/wer",
+)
+"""Metrics in the CSV file; what those of attention mean is told in ``AttentionHealth``."""
 
 
 class GracefulStop(pl.Callback):
@@ -77,7 +93,7 @@ class EpochFigures(pl.Callback):
         lines: print lines.
     """
 
-    HEADER = ("epoch", "step", "seconds", "learning_rate", *LABELS)
+    HEADER = ("epoch", "step", "seconds", "learning_rate", *METRICS)
 
     def __init__(self, path: Path | None, lines: bool) -> None:
         self.path = path
@@ -116,12 +132,14 @@ class EpochFigures(pl.Callback):
             return
         metrics = {
             name: float(trainer.callback_metrics[name])
-            for name in LABELS
+            for name in METRICS
             if name in trainer.callback_metrics and (self._validated or not name.startswith("val/"))
         }
         seconds = time.monotonic() - self._start
         if self.lines:
-            figures = ", ".join(f"{LABELS[name]} {value:.4f}" for name, value in metrics.items())
+            figures = ", ".join(
+                f"{label} {metrics[name]:.4f}" for name, label in LABELS.items() if name in metrics
+            )
             print(
                 f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {figures} "
                 f"({seconds:.1f} s)",

@@ -83,12 +83,60 @@ def guided_attention_loss(
         width: of the diagonal, as a share of the utterance.
 
     Returns:
-        Mean over all tokens and heads of the weight times its distance from the diagonal, where distance
-        is ``1 - exp(-((u / U - s / S) ** 2) / (2 width ** 2))``.
+        Mean over all tokens and heads of the weight times its distance from the diagonal, where
+        distance is ``1 - exp(-((u / U - s / S) ** 2) / (2 width ** 2))``.
     """
     u = (torch.arange(weights.size(1), device=weights.device) + 0.5)[None, :] / tokens[:, None]
-    s = (torch.arange(weights.size(2), device=weights.device) + 0.5)[None, :] / steps[:, None]
+    s = (torch.arange(weights.size(3), device=weights.device) + 0.5)[None, :] / steps[:, None]
     far = 1.0 - torch.exp(-((u[:, :, None] - s[:, None, :]) ** 2) / (2.0 * width**2))
     per_token = (weights.mean(dim=2) * far).sum(dim=-1)
     real = padding_mask(tokens, weights.size(1))
     return per_token[real].mean()
+
+
+def monotonicity_loss(weights: Tensor, tokens: Tensor, steps: Tensor) -> Tensor:
+    """How far attention moves back from one token to the next.
+
+    Args:
+        weights: (B, U, H, S) attention weights.
+        tokens: (B,) tokens of each, end of sentence included.
+        steps: (B,) memory steps of each.
+
+    Returns:
+        Mean over tokens and heads of the distance that the expected position moves back, as a share
+        of the utterance; 0 when it never does.
+    """
+    index = torch.arange(weights.size(3), device=weights.device, dtype=weights.dtype)
+    positions = (weights * index).sum(dim=-1) / steps[:, None, None]
+    back = (positions[:, :-1] - positions[:, 1:]).clamp(min=0.0).mean(dim=2)
+    real = padding_mask(tokens - 1, back.size(1))
+    return (back * real).sum() / real.sum().clamp(min=1)
+
+
+def score_function_loss(
+    choices: Tensor, logits: Tensor, targets: Tensor, discount: float = 0.7
+) -> Tensor:
+    """What makes hard attention learn which steps to draw (Williams 1992; Xu et al. 2015).
+
+    The reward of a choice is the log-probability of the tokens from its own on, later ones
+    discounted, less a baseline: the mean log-probability of the other utterances' tokens. Its
+    gradient is the policy gradient; the value itself says nothing.
+
+    Args:
+        choices: (B, U, H) log-probabilities of the steps that were drawn.
+        logits: (B, U, V).
+        targets: (B, U), ``IGNORE`` where padded.
+        discount: weight of a token's reward for each token before it.
+    """
+    real = targets != IGNORE
+    with torch.no_grad():
+        picked = targets.clamp(min=0)[..., None]
+        rewards = logits.log_softmax(dim=-1).gather(-1, picked).squeeze(-1) * real
+        sums, counts = rewards.sum(dim=1), real.sum(dim=1)
+        others = (counts.sum() - counts).clamp(min=1)
+        rewards = (rewards - ((sums.sum() - sums) / others)[:, None]) * real
+        distance = torch.arange(rewards.size(1), device=rewards.device)
+        distance = distance[:, None] - distance[None, :]  # later token, earlier choice
+        decay = torch.where(distance >= 0, discount ** distance.clamp(min=0).to(rewards.dtype), 0.0)
+        advantage = rewards @ decay
+    return -(choices.sum(dim=2) * advantage * real).sum() / real.sum()

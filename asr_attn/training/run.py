@@ -30,7 +30,7 @@ from asr_attn.training.checkpoints import (
 )
 from asr_attn.training.faults import check_data, notes_on_data
 from asr_attn.training.finish import average_best, errors_on
-from asr_attn.training.pictures import AttentionPictures
+from asr_attn.training.health import AttentionMonitor
 from asr_attn.training.preparation import load_data, load_manifest, new_model
 from asr_attn.training.task import RecognizerTask
 
@@ -249,8 +249,8 @@ def make_trainer(config: RunConfig, folder: Path, checkpoints: RunCheckpoints) -
             **options,
             callbacks=[
                 GracefulStop(checkpoints),
-                AttentionPictures(folder / "attention", config.callbacks.pictures),
                 *report_callbacks(folder / "metrics.csv" if config.logger.csv else None),
+                AttentionMonitor(folder / "attention", config.callbacks.pictures),
                 checkpoints,
             ],
             plugins=[AtomicCheckpointIO()],

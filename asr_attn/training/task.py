@@ -18,7 +18,14 @@ from asr_attn.decoding.hypothesis import SearchConfig
 from asr_attn.errors import InputError
 from asr_attn.evaluation.error_rates import ErrorCounts, count_errors
 from asr_attn.settings import ScheduleConfig, TrainingConfig
-from asr_attn.training.loss import attention_loss, ctc_loss, guided_attention_loss, targets_of
+from asr_attn.training.loss import (
+    attention_loss,
+    ctc_loss,
+    guided_attention_loss,
+    monotonicity_loss,
+    score_function_loss,
+    targets_of,
+)
 from asr_attn.training.schedule import learning_rate_factor
 
 
@@ -139,10 +146,16 @@ class RecognizerTask(pl.LightningModule):
             attention = attention_loss(output.logits, targets, config.label_smoothing)
             self._log("train/attention_loss", attention, len(tokens))
             loss = loss + (1.0 - config.ctc_weight) * attention
+            counts = torch.tensor([len(row) + 1 for row in tokens], device=self.device)
             guidance = self._guidance(self.progress_at(batch_idx))
             if guidance > 0:
-                counts = torch.tensor([len(row) + 1 for row in tokens], device=self.device)
                 loss = loss + guidance * guided_attention_loss(output.weights, counts, lengths)
+            if config.monotonicity > 0:
+                back = monotonicity_loss(output.weights, counts, lengths)
+                loss = loss + config.monotonicity * back
+            if output.choices.requires_grad:
+                policy = score_function_loss(output.choices, output.logits, targets)
+                loss = loss + config.score_function * policy
         self._log("train/loss", loss, len(tokens), bar=True)
         return loss
 

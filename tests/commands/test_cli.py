@@ -276,6 +276,7 @@ import sys
 from asr_attn import cli
 assert cli.main(["--help"]) == 0 and cli.main(["--version"]) == 0
 assert cli.main(["transcribe", "--help"]) == 0 and cli.main(["evaluate", "--help"]) == 0
+assert cli.main(["attention", "--help"]) == 0 and cli.main(["attention", "m", "a", "-x"]) == 2
 assert cli.main(["evaluate"]) == 2
 assert "torch" not in sys.modules
 """

@@ -6,9 +6,9 @@ import pytest
 from asr_attn.errors import ConfigError
 from asr_attn.models.asr import ModelConfig
 from asr_attn.models.build import model_config_from_dict
-from asr_attn.models.decoders import LstmDecoderConfig
+from asr_attn.models.decoders import DECODERS, LstmDecoderConfig
 from asr_attn.models.encoders import ListenerConfig
-from asr_attn.nn.attention import SoftAttentionConfig
+from asr_attn.nn.attention import ATTENTIONS, SoftAttentionConfig
 
 
 def test_names_decide_the_classes_and_keys_their_values():
@@ -16,7 +16,7 @@ def test_names_decide_the_classes_and_keys_their_values():
         {
             "encoder": {"name": "listener", "hidden_size": 64, "stride": 4},
             "attention": {"name": "location", "channels": 5},
-            "decoder": {"name": "speller", "layers": 2},
+            "decoder": {"name": "lstm", "layers": 2},
         }
     )
     assert config == ModelConfig(
@@ -26,9 +26,18 @@ def test_names_decide_the_classes_and_keys_their_values():
     )
 
 
-def test_reads_what_asdict_writes():
-    config = ModelConfig(decoder=LstmDecoderConfig(hidden_size=32))
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_reads_what_asdict_writes(name):
+    config = ModelConfig(attention=ATTENTIONS[name][1], decoder=LstmDecoderConfig(hidden_size=32))
     assert model_config_from_dict(dataclasses.asdict(config)) == config
+
+
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_a_name_alone_gives_the_settings_it_stands_for_and_keys_change_them(name):
+    found = model_config_from_dict(with_part("attention", name=name)).attention
+    assert found == ATTENTIONS[name][1]
+    found = model_config_from_dict(with_part("attention", name=name, heads=2)).attention
+    assert found == dataclasses.replace(ATTENTIONS[name][1], heads=2)
 
 
 def with_part(kind: str, **values: object) -> dict[str, object]:
@@ -43,7 +52,7 @@ def test_an_unknown_name_is_one_sentence_with_the_known_ones():
     with pytest.raises(ConfigError) as far:
         model_config_from_dict(with_part("decoder", name="xyz"))
     assert "did you mean" not in str(far.value)
-    assert str(far.value).endswith("known: speller")
+    assert str(far.value).endswith(f"known: {', '.join(sorted(DECODERS))}")
     assert "not known known" not in str(far.value)
 
 

@@ -6,18 +6,32 @@ import pytest
 import torch
 
 from asr_attn.models.decoders import DECODERS, LstmDecoder, LstmDecoderConfig, LstmDecoderState
-from asr_attn.nn.attention import SoftAttentionConfig
+from asr_attn.nn.attention import (
+    ATTENTIONS,
+    MixtureAttentionConfig,
+    MonotonicAttentionConfig,
+    SoftAttentionConfig,
+)
 from asr_attn.text.tokenizer import EOS
 
 LENGTHS = torch.tensor([7, 4, 1])
 VOCABULARY = 6
 
 
-def make(layers: int = 1, sharpness: float = 1.0) -> LstmDecoder:
+def make(
+    layers: int = 1, sharpness: float = 1.0, attention: str = "location", heads: int = 1
+) -> LstmDecoder:
     torch.manual_seed(0)
     config = LstmDecoderConfig(hidden_size=8, embedding_size=5, layers=layers, dropout=0.3)
-    attention = SoftAttentionConfig(size=6, channels=3, kernel_size=5)
-    speller = LstmDecoder(VOCABULARY, 4, attention, config).eval()
+    settings = ATTENTIONS[attention][1]
+    if isinstance(settings, SoftAttentionConfig):
+        settings = dataclasses.replace(settings, size=6, channels=3, kernel_size=5, reach=3)
+    elif isinstance(settings, MonotonicAttentionConfig):
+        settings = dataclasses.replace(settings, size=6)
+    elif isinstance(settings, MixtureAttentionConfig):
+        settings = dataclasses.replace(settings, components=2)
+    settings = dataclasses.replace(settings, heads=heads)  # type: ignore[call-arg]
+    speller = LstmDecoder(VOCABULARY, 4, settings, config).eval()
     for parameter in speller.parameters():
         torch.nn.init.normal_(parameter, std=0.7)
     speller.output.weight.data.mul_(sharpness)
@@ -44,19 +58,26 @@ def tensors(value: object) -> Iterator[torch.Tensor]:
             yield from tensors(getattr(value, field.name))
 
 
-@pytest.mark.parametrize("layers", [1, 2])
-def test_stepping_equals_the_full_pass(layers):
-    speller, memory = make(layers), make_memory()
+VARIANTS = [("location", 2, 1), *((name, 1, heads) for name in ATTENTIONS for heads in (1, 2))]
+
+
+@pytest.mark.parametrize(("attention", "layers", "heads"), VARIANTS)
+def test_stepping_equals_the_full_pass(attention, layers, heads):
+    speller, memory = make(layers, attention=attention, heads=heads), make_memory()
     output = speller(memory, LENGTHS, INPUTS)
     logits, weights = output.logits, output.weights
     assert logits.shape == (3, 5, VOCABULARY)
-    assert weights.shape == (3, 5, 7)
+    assert weights.shape == (3, 5, heads, 7)
+    assert output.choices.shape == (3, 5, heads)
+    assert bool(output.choices.any()) == (attention == "hard_sampled")
     state = speller.init_state(memory, LENGTHS)
     for u in range(INPUTS.size(1)):
         log_probs, attended, state = speller.step(INPUTS[:, u], state)
         expected = logits[:, u].log_softmax(dim=-1)
         torch.testing.assert_close(log_probs, expected, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(attended, weights[:, u], atol=1e-6, rtol=1e-5)
+        assert isinstance(state, LstmDecoderState)
+        torch.testing.assert_close(state.attention.choice, output.choices[:, u])
 
 
 def test_recurrence_equals_torchs_lstm_over_tokens_and_contexts():
@@ -70,40 +91,39 @@ def test_recurrence_equals_torchs_lstm_over_tokens_and_contexts():
     for u in range(INPUTS.size(1)):
         read.append(torch.cat([speller.embedding(INPUTS[:, u]), state.context], dim=-1))
         _, weights, state = speller.step(INPUTS[:, u], state)
-        context = torch.einsum("bs,bsd->bd", weights, memory)
+        context = torch.einsum("bs,bsd->bd", weights[:, 0], memory)
         torch.testing.assert_close(state.context, context, atol=1e-5, rtol=1e-5)
     _, (hidden, cell) = lstm(torch.stack(read, dim=1))
     torch.testing.assert_close(state.hidden, hidden.transpose(0, 1), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(state.cell, cell.transpose(0, 1), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("layers", [1, 2])
-def test_padding_changes_nothing(layers):
-    speller, memory = make(layers), make_memory()
+@pytest.mark.parametrize(("attention", "layers", "heads"), VARIANTS)
+def test_padding_changes_nothing(attention, layers, heads):
+    speller, memory = make(layers, attention=attention, heads=heads), make_memory()
     output = speller(memory, LENGTHS, INPUTS)
     logits, weights = output.logits, output.weights
     for i, length in enumerate(LENGTHS.tolist()):
-        alone, attended = speller(
-            memory[i : i + 1, :length], LENGTHS[i : i + 1], INPUTS[i : i + 1, :3]
-        )
-        torch.testing.assert_close(logits[i, :3], alone[0], atol=1e-5, rtol=1e-5)
-        torch.testing.assert_close(weights[i, :3, :length], attended[0], atol=1e-6, rtol=1e-5)
-        assert not weights[i, :, length:].any()
+        alone = speller(memory[i : i + 1, :length], LENGTHS[i : i + 1], INPUTS[i : i + 1, :3])
+        attended = alone.weights[0]
+        torch.testing.assert_close(logits[i, :3], alone.logits[0], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(weights[i, :3, :, :length], attended, atol=1e-6, rtol=1e-5)
+        assert not weights[i, :, :, length:].any()
 
 
 def test_later_tokens_do_not_change_earlier_steps_and_earlier_do_change_later():
     speller, memory = make(), make_memory()
     changed = INPUTS.clone()
     changed[:, 2] = 2
-    before, _ = speller(memory, LENGTHS, INPUTS)
-    after, _ = speller(memory, LENGTHS, changed)
+    before = speller(memory, LENGTHS, INPUTS).logits
+    after = speller(memory, LENGTHS, changed).logits
     assert torch.equal(before[:, :2], after[:, :2])
     assert (before[:, 2:] - after[:, 2:]).abs().amax(dim=-1).gt(1e-4).all()
 
 
-@pytest.mark.parametrize("layers", [1, 2])
-def test_selecting_then_stepping_equals_stepping_then_selecting(layers):
-    speller, memory = make(layers), make_memory()
+@pytest.mark.parametrize(("attention", "layers", "heads"), VARIANTS)
+def test_selecting_then_stepping_equals_stepping_then_selecting(attention, layers, heads):
+    speller, memory = make(layers, attention=attention, heads=heads), make_memory()
     index = torch.tensor([2, 0, 1, 1, 0])
     state = speller.init_state(memory, LENGTHS)
     for u in range(2):
@@ -120,7 +140,7 @@ def test_selecting_then_stepping_equals_stepping_then_selecting(layers):
 
 def test_select_reorders_every_tensor_of_the_state():
     """Rows are marked by their number, so that a field that is forgotten shows."""
-    speller = make()
+    speller = make(attention="forward_agent")  # which fills every field
     state = speller.init_state(make_memory(), LENGTHS)
 
     def marked(value):
@@ -151,10 +171,10 @@ def test_steps_leave_the_state_they_start_from_as_it_is():
 def test_no_sampling_is_teacher_forcing_and_draws_nothing():
     speller, memory = make(), make_memory()
     torch.manual_seed(5)
-    expected, _ = speller(memory, LENGTHS, INPUTS)
+    expected = speller(memory, LENGTHS, INPUTS).logits
     unused = torch.rand(1)
     torch.manual_seed(5)
-    logits, _ = speller(memory, LENGTHS, INPUTS, sampling=0.0)
+    logits = speller(memory, LENGTHS, INPUTS, sampling=0.0).logits
     assert torch.equal(logits, expected)
     assert torch.equal(torch.rand(1), unused)
 
@@ -173,11 +193,11 @@ def own_words(speller: LstmDecoder, memory: torch.Tensor, steps: int) -> torch.T
 def test_sampling_always_reads_its_own_draws():
     # a distribution so sharp that every draw is the likeliest token
     speller, memory = make(sharpness=1e4), make_memory()
-    logits, _ = speller(memory, LENGTHS, INPUTS, sampling=1.0)
+    logits = speller(memory, LENGTHS, INPUTS, sampling=1.0).logits
     expected = own_words(speller, memory, INPUTS.size(1))
     assert expected.exp().amax(dim=-1).min() > 0.999
     torch.testing.assert_close(logits.log_softmax(dim=-1), expected, atol=0.5, rtol=1e-3)
-    given, _ = speller(memory, LENGTHS, INPUTS)
+    given = speller(memory, LENGTHS, INPUTS).logits
     assert (given - logits).abs().amax(dim=(0, 2))[1:].gt(1).all()
     torch.testing.assert_close(given[:, 0], logits[:, 0])
 
@@ -190,10 +210,10 @@ def test_draws_follow_the_models_distribution_and_are_read_as_often_as_said():
     given = 4
     inputs = torch.tensor([[EOS, given]]).expand(rows, -1)
     torch.manual_seed(2)
-    logits, _ = speller(memory, lengths, inputs, sampling=sampling)
+    logits = speller(memory, lengths, inputs, sampling=sampling).logits
     # which token was read shows in the second step's logits
     each = torch.stack([torch.full((VOCABULARY,), EOS), torch.arange(VOCABULARY)], dim=1)
-    known, _ = speller(memory[:VOCABULARY], lengths[:VOCABULARY], each)
+    known = speller(memory[:VOCABULARY], lengths[:VOCABULARY], each).logits
     read = (logits[:, 1, None] - known[None, :, 1]).abs().sum(dim=-1).argmin(dim=-1)
     shares = torch.bincount(read, minlength=VOCABULARY) / rows
     expected = sampling * logits[0, 0].softmax(dim=-1)
@@ -204,7 +224,7 @@ def test_draws_follow_the_models_distribution_and_are_read_as_often_as_said():
 
 def test_gradients_reach_every_parameter():
     speller, memory = make(2).train(), make_memory().requires_grad_()
-    logits, _ = speller(memory, LENGTHS, INPUTS, sampling=0.5)
+    logits = speller(memory, LENGTHS, INPUTS, sampling=0.5).logits
     logits.square().sum().backward()
     for name, parameter in speller.named_parameters():
         assert parameter.grad is not None, name
@@ -216,22 +236,22 @@ def test_gradients_reach_every_parameter():
 
 def test_dropout_only_in_training():
     speller, memory = make(), make_memory()
-    assert torch.equal(*(speller(memory, LENGTHS, INPUTS)[0] for _ in range(2)))
+    assert torch.equal(*(speller(memory, LENGTHS, INPUTS).logits for _ in range(2)))
     speller.train()
-    assert not torch.equal(*(speller(memory, LENGTHS, INPUTS)[0] for _ in range(2)))
+    assert not torch.equal(*(speller(memory, LENGTHS, INPUTS).logits for _ in range(2)))
 
 
 @pytest.mark.parametrize("sampling", [0.0, 1.0])
 def test_bf16_autocast(sampling):
     speller, memory = make(), make_memory()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        logits, weights = speller(memory, LENGTHS, INPUTS, sampling=sampling)
+        output = speller(memory, LENGTHS, INPUTS, sampling=sampling)
         state = speller.init_state(memory, LENGTHS)
         log_probs, _, state = speller.step(INPUTS[:, 0], state)
         log_probs, _, _ = speller.step(INPUTS[:, 1], state)
-    assert logits.dtype == weights.dtype == log_probs.dtype == torch.float32
-    logits.sum().backward()
-    exact, _ = speller(memory, LENGTHS, INPUTS)
+    assert output.logits.dtype == output.weights.dtype == log_probs.dtype == torch.float32
+    output.logits.sum().backward()
+    exact = speller(memory, LENGTHS, INPUTS).logits
     torch.testing.assert_close(log_probs, exact[:, 1].log_softmax(-1), atol=0.3, rtol=0.1)
 
 
@@ -246,5 +266,5 @@ def test_refuses_settings_that_make_no_sense(wrong):
 
 def test_table_names_its_own_config():
     for name, (build, config) in DECODERS.items():
-        assert config(name=name).name == name
+        assert config.name == name
         assert callable(build)

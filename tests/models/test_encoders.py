@@ -119,5 +119,5 @@ def test_refuses_settings_that_make_no_sense(wrong):
 
 def test_table_names_its_own_config():
     for name, (build, config) in ENCODERS.items():
-        assert config(name=name).name == name
+        assert config.name == name
         assert callable(build)

@@ -11,6 +11,8 @@ from asr_attn.training.loss import (
     attention_loss,
     ctc_loss,
     guided_attention_loss,
+    monotonicity_loss,
+    score_function_loss,
     targets_of,
 )
 
@@ -105,20 +107,23 @@ def test_texts_without_tokens():
     assert loss.item() == pytest.approx(-log_probs[0, :, BLANK].sum().item())
 
 
-def test_guided_attention_loss_against_loops() -> None:
+@pytest.mark.parametrize("heads", [1, 3])
+def test_guided_attention_loss_against_loops(heads: int) -> None:
     random = np.random.default_rng(0)
     tokens, steps, width = [4, 2], [6, 3], 0.2
-    weights = np.zeros((2, 4, 6))
+    weights = np.zeros((2, 4, heads, 6))
     total, count = 0.0, 0
     for b in range(2):
         for u in range(tokens[b]):
-            row = random.random(steps[b])
-            weights[b, u, : steps[b]] = row / row.sum()
-            for s in range(steps[b]):
-                distance = (u + 0.5) / tokens[b] - (s + 0.5) / steps[b]
-                far = 1.0 - np.exp(-(distance**2) / (2 * width**2))
-                total += weights[b, u, s] * far
-            count += 1
+            for h in range(heads):
+                row = random.random(steps[b])
+                weights[b, u, h, : steps[b]] = row / row.sum()
+                for s in range(steps[b]):
+                    distance = (u + 0.5) / tokens[b] - (s + 0.5) / steps[b]
+                    far = 1.0 - np.exp(-(distance**2) / (2 * width**2))
+                    total += weights[b, u, h, s] * far
+                count += 1
+    weights[1, 2:] = 1.0  # steps after the end of the sentence have no part
     loss = guided_attention_loss(
         torch.tensor(weights), torch.tensor(tokens), torch.tensor(steps), width
     )
@@ -126,7 +131,70 @@ def test_guided_attention_loss_against_loops() -> None:
 
 
 def test_guided_attention_loss_is_least_on_the_diagonal() -> None:
-    diagonal = torch.eye(8)[None]
+    diagonal = torch.eye(8)[None, :, None]
     counts = torch.tensor([8])
     assert float(guided_attention_loss(diagonal, counts, counts)) == pytest.approx(0.0)
     assert float(guided_attention_loss(diagonal.flip(1), counts, counts)) > 0.5
+
+
+def test_monotonicity_loss_against_loops() -> None:
+    random = np.random.default_rng(1)
+    tokens, steps = [4, 1], [6, 3]
+    weights = random.random((2, 4, 2, 6))
+    total, count = 0.0, 0
+    for b in range(2):
+        weights[b, :, :, steps[b] :] = 0.0
+        for u in range(1, tokens[b]):
+            for h in range(2):
+                before, after = (weights[b, v, h] @ np.arange(6) / steps[b] for v in (u - 1, u))
+                total += max(before - after, 0.0) / 2
+            count += 1
+    loss = monotonicity_loss(torch.tensor(weights), torch.tensor(tokens), torch.tensor(steps))
+    assert float(loss) == pytest.approx(total / count)
+    diagonal = torch.eye(5)[None, :, None]
+    five = torch.tensor([5])
+    assert float(monotonicity_loss(diagonal, five, five)) == 0.0
+    assert float(monotonicity_loss(diagonal.flip(1), five, five)) == pytest.approx(1 / 5)
+
+
+def test_score_function_loss_has_the_gradient_of_the_expected_log_probability() -> None:
+    """Over all draws, weighted by how likely they are, of two tokens of one utterance."""
+    torch.manual_seed(0)
+    targets = torch.tensor([[1, 2]])
+    energies = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
+    # what the decoder says depends on the steps drawn so far
+    first, second = torch.randn(3, 4).double(), torch.randn(3, 3, 4).double()
+    expected = torch.zeros((), dtype=torch.float64)
+    surrogate = torch.zeros((), dtype=torch.float64)
+    for i, j in itertools.product(range(3), range(3)):
+        log_p = energies.log_softmax(dim=-1)
+        probability = (log_p[0, i] + log_p[1, j]).exp()
+        logits = torch.stack([first[i], second[i, j]])[None]
+        likelihood = logits.log_softmax(-1)[0, [0, 1], targets[0]]
+        expected = expected + probability * likelihood.sum()
+        choices = torch.stack([log_p[0, i], log_p[1, j]])[None, :, None]
+        loss = score_function_loss(choices, logits, targets, discount=1.0)
+        surrogate = surrogate + probability.detach() * loss
+    (exact,) = torch.autograd.grad(expected, energies, retain_graph=True)
+    (estimated,) = torch.autograd.grad(surrogate, energies)
+    # the loss is a mean over the two tokens, and is made smaller
+    torch.testing.assert_close(-2 * estimated, exact)
+
+
+def test_score_function_loss_discounts_and_subtracts_the_others_mean() -> None:
+    torch.manual_seed(0)
+    logits, targets = torch.randn(2, 3, 5), torch.tensor([[1, 2, 3], [4, IGNORE, IGNORE]])
+    choices = torch.zeros(2, 3, 1, requires_grad=True)
+    score_function_loss(choices, logits, targets, discount=0.5).backward()
+    reward = logits.log_softmax(-1)
+    rewards = [float(reward[0, u, t]) for u, t in enumerate([1, 2, 3])]
+    other = float(reward[1, 0, 4])
+    centred = [r - other for r in rewards]
+    advantages = [
+        centred[0] + 0.5 * centred[1] + 0.25 * centred[2],
+        centred[1] + 0.5 * centred[2],
+        centred[2],
+    ]
+    assert choices.grad is not None
+    expected = torch.tensor([advantages, [other - sum(rewards) / 3, 0.0, 0.0]])
+    torch.testing.assert_close(choices.grad[..., 0], -expected / 4)

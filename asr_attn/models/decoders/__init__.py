@@ -12,6 +12,11 @@ from asr_attn.models.decoders.interface import (
     DecoderState,
 )
 from asr_attn.models.decoders.lstm import LstmDecoder, LstmDecoderConfig, LstmDecoderState
+from asr_attn.models.decoders.transformer import (
+    TransformerDecoder,
+    TransformerDecoderConfig,
+    TransformerDecoderState,
+)
 from asr_attn.nn.attention import AttentionConfig
 
 __all__ = [
@@ -23,12 +28,14 @@ __all__ = [
     "LstmDecoder",
     "LstmDecoderConfig",
     "LstmDecoderState",
+    "TransformerDecoder",
+    "TransformerDecoderConfig",
+    "TransformerDecoderState",
 ]
 
-DECODERS: dict[
-    str, tuple[Callable[[int, int, AttentionConfig, Any], nn.Module], DecoderConfig]
-] = {
+DECODERS: dict[str, tuple[Callable[[int, int, AttentionConfig, Any], nn.Module], DecoderConfig]] = {
     "lstm": (LstmDecoder, LstmDecoderConfig()),
+    "transformer": (TransformerDecoder, TransformerDecoderConfig()),
 }
 """Name of a decoder: its class (vocabulary size, memory size, settings of attention,
 settings), and its settings."""

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from asr_attn.models.encoders.interface import EncoderConfig
 from asr_attn.nn.dropout import Dropout
-from asr_attn.nn.masking import padding_mask, zero_padding
+from asr_attn.nn.masking import attention_mask, zero_padding
 from asr_attn.nn.multihead import TransformerLayer
 from asr_attn.nn.recurrent import BidirectionalLSTM
 from asr_attn.nn.subsampling import ConvSubsampling, join_pairs
@@ -110,7 +110,7 @@ class Listener(nn.Module):
             if 1 <= i <= self.halvings:
                 x, lengths = join_pairs(x, lengths)
             x = zero_padding(self.dropout(norm(layer(x, lengths))), lengths)
-        mask = padding_mask(lengths, x.size(1))
+        mask = attention_mask(lengths, x.size(1))
         for transformer in self.layers:
             x = transformer(x, mask)
         return zero_padding(self.norm(x), lengths), lengths

@@ -15,6 +15,10 @@ from torch import Tensor, nn
 from asr_attn.nn.attention.interface import AttentionState
 from asr_attn.nn.attention.normalizers import NORMALIZERS
 
+SMALLEST = 1e-20
+"""Probabilities above zero count as at least this where they are divided by or their logarithm is
+taken, so that gradients stay finite."""
+
 
 class DynamicsConfig(Protocol):
     """The settings that dynamics look at."""
@@ -74,18 +78,18 @@ class Forward(Dynamics):
         return _spread(state.previous, self.config.reach) + state.previous
 
     def forward(self, energies: Tensor, allowed: Tensor, state: AttentionState) -> Tensor:
-        """New weights (B, H, S)."""
-        energies = energies.masked_fill(~allowed, -torch.inf)
+        """New weights (B, H, S); where nothing that is allowed can be reached, attention stays."""
+        stay = state.previous.masked_fill(~allowed, 0.0)
+        prior = self.moved(state).masked_fill(~allowed, 0.0)
+        prior = torch.where(prior.sum(dim=-1, keepdim=True) > 0, prior, stay)
         if self.config.normalizer == "softmax":
             # in the logarithm, so that a step is found however unlikely the energies say it is
-            prior = self.moved(state)
-            log_prior = prior.clamp(min=torch.finfo(prior.dtype).tiny).log()
+            log_prior = prior.clamp(min=SMALLEST).log().masked_fill(prior <= 0, -torch.inf)
             return (energies + log_prior).softmax(dim=-1)
-        weights = NORMALIZERS[self.config.normalizer](energies) * self.moved(state)
-        total = weights.sum(dim=-1, keepdim=True)
-        # nothing within reach has any weight: stay
-        stay = state.previous.masked_fill(~allowed, 0.0)
-        return torch.where(total > 0, weights / total.clamp(min=1e-30), stay)
+        energies = energies.masked_fill(~allowed, -torch.inf)
+        weights = NORMALIZERS[self.config.normalizer](energies) * prior
+        reached = weights.sum(dim=-1, keepdim=True) > SMALLEST
+        return _sum_to_one(torch.where(reached, weights, stay))
 
 
 class ForwardAgent(Forward):
@@ -111,37 +115,46 @@ class ForwardAgent(Forward):
 
     def remember(self, summary: Tensor, own: Tensor) -> Tensor:
         """How likely attention moves at the next step: (B, H, 1)."""
-        return self.agent(summary)[..., None].sigmoid().to(own.dtype)  # type: ignore[no-any-return]
+        move: Tensor = self.agent(summary)[..., None]
+        return move.to(own.dtype).sigmoid()
 
 
 class Stepwise(Dynamics):
     """Stepwise monotonic attention (He, Deng and He 2019, equation 8).
 
     At each memory step attention stays with probability ``p_s = sigmoid(energy_s)``, else it moves
-    on to the next: ``w_s = p_s previous_s + (1 - p_(s-1)) previous_(s-1)``. That decision is made
-    ``reach`` times per token. What would move past the end of the memory stays there.
+    on to the next: ``w_s = p_s previous_s + (1 - p_(s-1)) previous_(s-1)``. Having moved it decides
+    again, until it stays or has moved by ``reach`` steps; at the end of the memory it stays. A
+    learnt offset of the energies lets it start out walking rather than standing.
     """
+
+    def __init__(self, summary_size: int, config: DynamicsConfig) -> None:
+        super().__init__(summary_size, config)
+        self.offset = nn.Parameter(torch.full((config.heads,), -1.0))
 
     def forward(self, energies: Tensor, allowed: Tensor, state: AttentionState) -> Tensor:
         """New weights (B, H, S)."""
-        stay = energies.sigmoid()
+        stay = (energies + self.offset[:, None]).sigmoid()
         can_move = torch.zeros_like(allowed)
         can_move[..., :-1] = allowed[..., 1:]
         stay = torch.where(can_move, stay, 1.0)
-        weights = state.previous
-        for _ in range(self.config.reach):
-            moving = weights * (1.0 - stay)
-            weights = weights - moving + nn.functional.pad(moving[..., :-1], (1, 0))
-        return weights
+        weights, walking = torch.zeros_like(state.previous), state.previous
+        for _ in range(min(self.config.reach, energies.size(-1))):
+            weights = weights + stay * walking
+            walking = nn.functional.pad((1.0 - stay) * walking, (1, -1))
+        return weights + walking
 
 
 def _spread(weights: Tensor, reach: int) -> Tensor:
     """Sum over moves by 1 to ``reach`` steps of ``weights`` (B, H, S)."""
-    steps = weights.size(-1)
-    reach = min(reach, steps)
-    sums = nn.functional.pad(weights.cumsum(dim=-1), (reach + 1, 0))
-    # a difference of sums: rounding can leave what should be zero a little below
-    return (sums[..., reach : reach + steps] - sums[..., :steps]).clamp(min=0.0)
+    reach = min(reach, weights.size(-1))
+    # not a difference of running sums: what is small would drown in their rounding
+    before = nn.functional.pad(weights, (reach, -1))
+    return nn.functional.avg_pool1d(before, reach, stride=1) * reach
+
+
+def _sum_to_one(weights: Tensor) -> Tensor:
+    return weights / weights.sum(dim=-1, keepdim=True).clamp(min=SMALLEST)
 
 
 DYNAMICS: dict[str, Callable[[int, DynamicsConfig], Dynamics]] = {

@@ -34,7 +34,7 @@ class MixtureAttentionConfig(AttentionConfig):
     al. 2020, version 2)."""
     components: int = 5
     """Gaussians K per head."""
-    hidden_size: int = 128
+    size: int = 128
     """Width of the network that reads the query."""
     heads: int = 1
     """Heads H, each with a mixture of its own."""
@@ -48,8 +48,8 @@ class MixtureAttentionConfig(AttentionConfig):
             raise ValueError(
                 f"attention.variant={self.variant!r} is not one of {', '.join(VARIANTS)}"
             )
-        if min(self.components, self.hidden_size, self.heads) < 1:
-            raise ValueError("attention.components, hidden_size and heads must be at least 1")
+        if min(self.components, self.size, self.heads) < 1:
+            raise ValueError("attention.components, size and heads must be at least 1")
         if self.step <= 0 or self.width <= NARROWEST:
             raise ValueError(
                 f"attention.step must be above 0 and attention.width above {NARROWEST}, not "
@@ -83,8 +83,8 @@ class MixtureAttention(nn.Module):
                 f"attention.heads={config.heads} must divide the memory's width {memory_size}"
             )
         self.config = config
-        self.hidden = nn.Linear(query_size, config.hidden_size)
-        self.output = nn.Linear(config.hidden_size, 3 * config.heads * config.components)
+        self.hidden = nn.Linear(query_size, config.size)
+        self.output = nn.Linear(config.size, 3 * config.heads * config.components)
         several = config.heads > 1
         self.project_values = nn.Linear(memory_size, memory_size) if several else None
         self.project_out = nn.Linear(memory_size, memory_size) if several else None
@@ -96,8 +96,8 @@ class MixtureAttention(nn.Module):
         if config.variant == "exponential":
             width, step = -math.log(2.0 * config.width**2), math.log(config.step)
         else:
-            width = math.log(math.expm1(config.width - NARROWEST))
-            step = math.log(math.expm1(config.step))
+            width = _softplus_inverse(config.width - NARROWEST)
+            step = _softplus_inverse(config.step)
         self.output.weight.mul_(0.1)
         bias = self.output.bias.view(3, config.heads, config.components)
         for row, value in zip(bias, (0.0, width, step)):
@@ -129,8 +129,8 @@ class MixtureAttention(nn.Module):
         """
         drawn: Tensor = self.output(self.hidden(query).tanh())
         drawn = drawn.to(at_least_float32(drawn.dtype))
-        shape = (3, self.config.heads, self.config.components)
-        weight, width, step = drawn.unflatten(-1, shape).unbind(1)
+        shape = (len(query), 3, self.config.heads, self.config.components)
+        weight, width, step = drawn.reshape(shape).unbind(1)
         if self.config.variant == "exponential":
             means = state.own + step.clamp(max=LARGEST_LOG).exp()
             precision = width.clamp(-2 * LARGEST_LOG, LARGEST_LOG).exp()
@@ -150,3 +150,7 @@ class MixtureAttention(nn.Module):
             context = self.project_out(context)
         new = replace(state, previous=weights, total=state.total + weights, own=means)
         return context, weights, new
+
+
+def _softplus_inverse(value: float) -> float:
+    return value + math.log(-math.expm1(-value))  # log(expm1(value)), which would overflow

@@ -65,8 +65,9 @@ class StopScore(AdditiveScore):
 
     def forward(self, query: Tensor, keys: Tensor, state: AttentionState) -> Tensor:
         """Energies (B, H, S)."""
-        energies = super().forward(query, keys, state) / self.energy.norm(dim=-1)[:, None]
-        return self.length[:, None] * energies + self.offset[:, None]
+        length: Tensor = self.length / self.energy.norm(dim=-1)
+        energies = super().forward(query, keys, state)
+        return length[:, None] * energies + self.offset[:, None]
 
 
 class MonotonicAttention(nn.Module):
@@ -198,6 +199,7 @@ def spread_over_chunks(step: Tensor, energies: Tensor, chunk: int) -> Tensor:
     Returns:
         (B, H, S) with the same sums as ``step``.
     """
+    chunk = min(chunk, energies.size(-1))
     padded = nn.functional.pad(energies, (chunk - 1, 0), value=-torch.inf)
     within = padded.unfold(-1, chunk, 1).softmax(dim=-1) * step[..., None]
     spread = torch.zeros_like(step)

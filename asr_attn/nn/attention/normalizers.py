@@ -30,13 +30,13 @@ def sigmoid(energies: Tensor) -> Tensor:
 
 def sparsemax(energies: Tensor) -> Tensor:
     """The nearest point of the simplex (Martins and Astudillo 2016): many weights are zero."""
-    weights: Tensor = _Sparsemax.apply(energies)  # type: ignore[no-untyped-call]
+    weights: Tensor = _Sparsemax.apply(energies)
     return weights
 
 
 def entmax15(energies: Tensor) -> Tensor:
     """Entmax with alpha 1.5, between softmax and sparsemax (Peters, Niculae and Martins 2019)."""
-    weights: Tensor = _Entmax15.apply(energies)  # type: ignore[no-untyped-call]
+    weights: Tensor = _Entmax15.apply(energies)
     return weights
 
 
@@ -62,7 +62,8 @@ class _Sparsemax(torch.autograd.Function):
         support = weights > 0
         gradient = gradients[0] * support
         mean = gradient.sum(dim=-1, keepdim=True) / support.sum(dim=-1, keepdim=True)
-        return (gradient - mean) * support
+        moved: Tensor = (gradient - mean) * support
+        return moved
 
 
 class _Entmax15(torch.autograd.Function):
@@ -78,7 +79,12 @@ class _Entmax15(torch.autograd.Function):
         spread = ordered.square().cumsum(dim=-1) - count * mean.square()
         thresholds = mean - ((1 - spread) / count).clamp(min=0.0).sqrt()
         support = (thresholds <= ordered).sum(dim=-1, keepdim=True)
-        roots = (z - thresholds.gather(-1, support - 1)).clamp_(min=0.0)
+        threshold = thresholds.gather(-1, support - 1)
+        # a step of Newton's mends the rounding of the running sums
+        roots = (z - threshold).clamp(min=0.0)
+        excess = roots.square().sum(dim=-1, keepdim=True) - 1
+        threshold = threshold + excess / (2 * roots.sum(dim=-1, keepdim=True))
+        roots = (z - threshold).clamp(min=0.0)
         ctx.save_for_backward(roots)
         return roots.square()
 
@@ -87,7 +93,8 @@ class _Entmax15(torch.autograd.Function):
         (roots,) = ctx.saved_tensors
         gradient = gradients[0] * roots
         mean = gradient.sum(dim=-1, keepdim=True) / roots.sum(dim=-1, keepdim=True)
-        return gradient - mean * roots
+        moved: Tensor = gradient - mean * roots
+        return moved
 
 
 NORMALIZERS: dict[str, Normalizer] = {

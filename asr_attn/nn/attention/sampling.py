@@ -32,7 +32,7 @@ def gumbel(weights: Tensor, training: bool) -> tuple[Tensor, Tensor]:
     perturbed = weights.clamp(min=SMALLEST).log() + noise
     relaxed = perturbed.masked_fill(blocked, -torch.inf).softmax(dim=-1)
     drawn = _one_hot(relaxed.argmax(-1), weights)
-    return drawn + relaxed - relaxed.detach(), weights.new_zeros(weights.shape[:-1])
+    return drawn + (relaxed - relaxed.detach()), weights.new_zeros(weights.shape[:-1])
 
 
 def score_function(weights: Tensor, training: bool) -> tuple[Tensor, Tensor]:

@@ -33,7 +33,8 @@ class Score(nn.Module):
 
     def query(self, query: Tensor) -> Tensor:
         """What is compared, of the query (B, Q): (B, H, A / H)."""
-        return self.project_query(query).unflatten(-1, (self.heads, -1))  # type: ignore[no-any-return]
+        projected: Tensor = self.project_query(query)
+        return projected.reshape(len(query), self.heads, -1)
 
     def forward(self, query: Tensor, keys: Tensor, state: AttentionState) -> Tensor:
         """Energies (B, H, S) of ``query`` (B, Q) with ``keys`` (B, H, S, A / H)."""
@@ -164,7 +165,7 @@ class CoverageScore(AdditiveScore):
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """Cut the last axis of ``x`` (B, S, A) into heads: (B, H, S, A / H)."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return x.reshape(*x.shape[:2], heads, -1).transpose(1, 2)
 
 
 SCORES: dict[str, type[Score]] = {

@@ -87,6 +87,11 @@ class SoftAttentionConfig(AttentionConfig):
                 "attention.dynamics=stepwise turns energies into probabilities to stay, so "
                 "attention.normalizer has no part in it; leave it at softmax"
             )
+        if self.dynamics == "stepwise" and max(self.window_back, self.window_ahead) >= 0:
+            raise ValueError(
+                "attention.dynamics=stepwise only moves ahead by attention.reach, so "
+                "attention.window_back and window_ahead have no part in it; leave them at -1"
+            )
 
 
 class SoftAttention(nn.Module):

@@ -1,0 +1,281 @@
+"""The arguments of the commands, and what their help says.
+
+What a command needs is imported when it runs.
+"""
+
+import argparse
+import math
+from pathlib import Path
+from typing import NoReturn, TypeAlias
+
+from asr_attn.errors import InputError
+
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
+
+_EPILOG = """\
+exit codes:
+  0  all done
+  1  some recordings could not be read; the others are done
+  2  nothing done: what was given cannot be used
+"""
+
+_EPILOG_ALONE = """\
+exit codes:
+  0  done
+  2  nothing done: what was given cannot be used
+"""
+
+_TRANSCRIBE = """\
+Write down what is said in recordings.
+
+Inputs are audio files (wav, flac, ogg, opus, mp3, ...), folders (all audio files in them and in the
+folders below) and manifests (*.jsonl). Any sample rate and number of channels will do.
+
+A single FILE gives just its text. Otherwise each recording gives one line NAME<TAB>TEXT, in the
+order given; NAME is the path of a file, or the id of a manifest's utterance. The format jsonl gives
+one JSON object a line: id, audio, text, duration (seconds), score, log_prob, truncated, silent.
+"""
+_TRANSCRIBE_EXAMPLES = """\
+examples:
+  asr-attn transcribe runs/digits speech.wav
+  asr-attn transcribe model.safetensors recordings/ --output transcripts.jsonl
+  asr-attn transcribe model.safetensors *.flac --beam 8 > transcripts.txt
+  asr-attn transcribe model.safetensors test.jsonl --format jsonl | head -n 3
+
+"""
+
+_EVALUATE = """\
+Count errors: of a model on a manifest's recordings, or of texts against texts.
+
+With a model, the manifest's texts are normalised (letter case, punctuation, Unicode) as they were
+in the training of that model, and what it recognises is compared as it is. Text files are compared
+as they are, unless --normalize is given.
+
+Rates are pooled: all errors over all words (WER) or characters, spaces included (CER). The
+real-time factor is the time of recognition, files read included, over the length of the audio.
+"""
+_EVALUATE_EXAMPLES = """\
+examples:
+  asr-attn evaluate runs/digits data/test.jsonl
+  asr-attn evaluate model.safetensors test.jsonl --beam 8 --format json
+  asr-attn evaluate model.safetensors test.jsonl --output wer.json --hypotheses heard.jsonl
+  asr-attn evaluate --reference said.txt --hypothesis heard.txt --normalize
+  asr-attn evaluate --reference test.jsonl --hypothesis heard.jsonl
+
+"""
+
+_ATTENTION = """\
+See where a model looks in a recording while it reads it: whether attention is aligned, skips speech
+or repeats it.
+
+The recording is recognised, or the decoder is made to read a given text. The figures tell how well
+attention is aligned, and a sentence tells what they mean. With --output, the attention is drawn
+below the waveform and the spectrogram; an .html is one file to listen to, which needs no network.
+Times of tokens (JSON, html) are where the middle 80 % of a token's attention weight lies.
+"""
+_ATTENTION_EXAMPLES = """\
+examples:
+  asr-attn attention runs/digits speech.wav
+  asr-attn attention runs/digits speech.wav --output speech.html
+  asr-attn attention model.safetensors speech.flac --text "two three" --output speech.png
+  asr-attn attention model.safetensors speech.wav --beam 8 --format json
+
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one sentence, like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise an InputError."""
+        raise InputError(f"{message}; see {self.prog} --help")
+
+
+def add_transcribe(commands: Commands) -> None:
+    """Add ``asr-attn transcribe``."""
+    parser = commands.add_parser(
+        "transcribe",
+        help="write down what is said in recordings",
+        description=_TRANSCRIBE,
+        epilog=_TRANSCRIBE_EXAMPLES + _EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=_transcribe)
+    parser.add_argument(
+        "checkpoint", metavar="CHECKPOINT", type=Path, help="model file, or folder of a run"
+    )
+    parser.add_argument(
+        "inputs",
+        metavar="FILE|FOLDER|MANIFEST",
+        type=Path,
+        nargs="+",
+        help="what to transcribe",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        default="-",
+        help="write to a file, which appears when all is done; - is standard output (default)",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("text", "jsonl"),
+        help="default: jsonl if --output ends in .jsonl, else text",
+    )
+    _add_search(parser)
+    parser.set_defaults(device="auto", batch_seconds=60.0)
+
+
+def add_evaluate(commands: Commands) -> None:
+    """Add ``asr-attn evaluate``."""
+    parser = commands.add_parser(
+        "evaluate",
+        help="count the errors of a model, or of texts",
+        usage="asr-attn evaluate CHECKPOINT MANIFEST [options]\n"
+        "       asr-attn evaluate --reference FILE --hypothesis FILE [options]",
+        description=_EVALUATE,
+        epilog=_EVALUATE_EXAMPLES + _EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=_evaluate)
+    parser.add_argument(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        type=Path,
+        nargs="?",
+        help="model file, or folder of a run",
+    )
+    parser.add_argument(
+        "manifest", metavar="MANIFEST", type=Path, nargs="?", help="recordings and their texts"
+    )
+    parser.add_argument(
+        "--reference",
+        metavar="FILE",
+        type=Path,
+        help="what was said: one sentence a line, or .jsonl with id and text",
+    )
+    parser.add_argument(
+        "--hypothesis",
+        metavar="FILE",
+        type=Path,
+        help="what was recognised, in the same form; .jsonl is matched by id",
+    )
+    parser.add_argument(
+        "--normalize",
+        action="store_true",
+        help="of text files: ignore letter case and punctuation",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("text", "json"),
+        help="default: json if --output ends in .json, else text",
+    )
+    parser.add_argument(
+        "--output", metavar="FILE", type=Path, help="write the figures to a file instead"
+    )
+    parser.add_argument(
+        "--hypotheses",
+        metavar="FILE",
+        type=Path,
+        help="write what the model recognised, as JSON Lines with the reference beside it",
+    )
+    _add_search(parser)
+
+
+def add_attention(commands: Commands) -> None:
+    """Add ``asr-attn attention``."""
+    parser = commands.add_parser(
+        "attention",
+        help="see where a model looks in a recording",
+        description=_ATTENTION,
+        epilog=_ATTENTION_EXAMPLES + _EPILOG_ALONE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=_attention)
+    parser.add_argument(
+        "checkpoint", metavar="CHECKPOINT", type=Path, help="model file, or folder of a run"
+    )
+    parser.add_argument("audio", metavar="AUDIO", type=Path, help="recording")
+    parser.add_argument(
+        "--text", metavar="REFERENCE", help="what is said; recognised when not given"
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        type=Path,
+        help="draw a picture (.png, .svg) or a page to listen to (.html)",
+    )
+    parser.add_argument(
+        "--format", choices=("text", "json"), default="text", help="of the figures; default: text"
+    )
+    _add_beam(parser)
+    _add_device(parser)
+
+
+def _add_search(parser: argparse.ArgumentParser) -> None:
+    _add_beam(parser)
+    _add_device(parser)
+    parser.add_argument(
+        "--batch-seconds",
+        metavar="S",
+        type=_positive_seconds,
+        help="audio that is recognised at once; more is faster and takes memory (default 60)",
+    )
+
+
+def _add_beam(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--beam",
+        metavar="N",
+        type=_positive_int,
+        help="open hypotheses of the search; 1 is greedy and fastest (default)",
+    )
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device",
+        metavar="D",
+        help="cpu, cuda, cuda:1, mps; auto (default) is cuda where there is one, else cpu",
+    )
+
+
+def _positive_int(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return value
+
+
+def _positive_seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return value
+
+
+def _transcribe(args: argparse.Namespace) -> int:
+    from asr_attn.commands.transcribe import transcribe
+
+    return transcribe(args)
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from asr_attn.commands.evaluate import evaluate
+
+    return evaluate(args)
+
+
+def _attention(args: argparse.Namespace) -> int:
+    from asr_attn.commands.attention import attention
+
+    return attention(args)

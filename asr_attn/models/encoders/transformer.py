@@ -1,0 +1,62 @@
+"""The Transformer encoder above convolutional subsampling."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from asr_attn.models.encoders.self_attentive import Frontend, SelfAttentiveConfig
+from asr_attn.nn.masking import zero_padding
+from asr_attn.nn.multihead import TransformerLayer
+
+
+@dataclass(frozen=True)
+class TransformerConfig(SelfAttentiveConfig):
+    """Settings of the Transformer encoder."""
+
+    name: str = "transformer"
+    layers: int = 6
+    """Layers above the convolutions that quarter the frames."""
+    feedforward_size: int = 576
+    """Inner width of the feed-forward networks."""
+    positions: str = "sinusoidal"
+    """What tells self-attention the order: none, sinusoidal, relative or rotary."""
+
+
+class Transformer(nn.Module):
+    """Two strided convolutions and Transformer layers (Speech-Transformer, Dong et al. 2018).
+
+    The layers have their norms before the branches.
+
+    Args:
+        input_size: D of the features.
+        config: settings.
+    """
+
+    def __init__(self, input_size: int, config: TransformerConfig) -> None:
+        super().__init__()
+        size = config.hidden_size
+        self.output_size = size
+        self.frontend = Frontend(input_size, config)
+        self.reduction = self.frontend.reduction
+        self.layers = nn.ModuleList(
+            TransformerLayer(
+                size, config.heads, config.feedforward_size, config.dropout, config.positions
+            )
+            for _ in range(config.layers)
+        )
+        self.norm = nn.LayerNorm(size)
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode.
+
+        Args:
+            features: (B, T, D).
+            lengths: (B,) frames.
+
+        Returns:
+            memory (B, S, hidden_size), zero where padded, and lengths (B,).
+        """
+        x, lengths, mask = self.frontend(features, lengths)
+        for layer in self.layers:
+            x = layer(x, mask)
+        return zero_padding(self.norm(x), lengths), lengths
