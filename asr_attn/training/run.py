@@ -74,7 +74,7 @@ def fit(config: RunConfig, changed: Collection[str] = ()) -> RunResult:
     """
     folder = Path(config.resume or config.run_dir)
     config = resumed_settings(config, changed) if config.resume else with_precision(config)
-    _quiet_lightning()
+    quiet_lightning()
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     settled = max([config.training.ctc_warmup, *(s.until for s in config.data.loading.curriculum)])
@@ -271,7 +271,7 @@ def _existing(path: Path) -> Path | None:
     return path if path.is_file() else None
 
 
-def _quiet_lightning() -> None:
+def quiet_lightning() -> None:
     """Keep Lightning from advertising, and from warning of what is meant here."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)

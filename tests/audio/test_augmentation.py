@@ -76,6 +76,28 @@ def test_ratio_is_kept_when_the_volume_changes():
     assert ratio == pytest.approx(10.0, abs=0.2)
 
 
+def gains_of_an_equalizer(seed: int, decibels: float) -> np.ndarray:
+    """Measured frequency response in decibels: what becomes of a click in the middle."""
+    click = np.zeros(8001, np.float32)
+    click[4000] = 1.0
+    out = perturbed(click, seed, equalizer_db=decibels)
+    delayless = np.roll(out, -4000)
+    np.testing.assert_allclose(delayless[1:], delayless[:0:-1], atol=1e-6)  # symmetric: no delay
+    return 20 * np.log10(np.abs(np.fft.rfft(out)))
+
+
+def test_equalizer_is_smooth_within_its_bounds_and_another_for_each_utterance():
+    responses = np.array([gains_of_an_equalizer(seed, 12.0) for seed in range(40)])
+    assert np.abs(responses).max() <= 12.0 + 1e-3
+    assert np.abs(responses).max() > 11.0
+    # over 100 Hz the gain can change by little: knots are at least 220 Hz apart at 16 kHz
+    assert np.abs(responses[:, 50:] - responses[:, :-50]).max() < 24.0 * 100 / 220
+    # drawn alike at all frequencies, around no change on average
+    assert np.abs(responses.mean(axis=0)).max() < 4.0
+    assert responses.std(axis=0).min() > 2.0
+    assert not np.allclose(responses[0], responses[1], atol=1.0)
+
+
 def test_noise_probability():
     signal = sine(100)
     changed = sum(
