@@ -90,8 +90,10 @@ def test_equalizer_is_smooth_within_its_bounds_and_another_for_each_utterance():
     responses = np.array([gains_of_an_equalizer(seed, 12.0) for seed in range(40)])
     assert np.abs(responses).max() <= 12.0 + 1e-3
     assert np.abs(responses).max() > 11.0
-    # over 100 Hz the gain can change by little: knots are at least 220 Hz apart at 16 kHz
-    assert np.abs(responses[:, 50:] - responses[:, :-50]).max() < 24.0 * 100 / 220
+    # smooth: from 250 Hz on the steepest slope, 24 dB from one knot to the next, is 5.1 dB in 100 Hz
+    hertz = np.linspace(0, 8000, responses.shape[1])
+    above = responses[:, hertz >= 250]
+    assert np.abs(above[:, 50:] - above[:, :-50]).max() < 5.2
     # drawn alike at all frequencies, around no change on average
     assert np.abs(responses.mean(axis=0)).max() < 4.0
     assert responses.std(axis=0).min() > 2.0
