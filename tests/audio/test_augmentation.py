@@ -90,7 +90,7 @@ def test_equalizer_is_smooth_within_its_bounds_and_another_for_each_utterance():
     responses = np.array([gains_of_an_equalizer(seed, 12.0) for seed in range(40)])
     assert np.abs(responses).max() <= 12.0 + 1e-3
     assert np.abs(responses).max() > 11.0
-    # smooth: from 250 Hz on the steepest slope, 24 dB from one knot to the next, is 5.1 dB in 100 Hz
+    # smooth: the steepest slope from 250 Hz on, 24 dB between two knots, is 5.1 dB in 100 Hz
     hertz = np.linspace(0, 8000, responses.shape[1])
     above = responses[:, hertz >= 250]
     assert np.abs(above[:, 50:] - above[:, :-50]).max() < 5.2
