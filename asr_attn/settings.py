@@ -251,6 +251,9 @@ class RunConfig:
     """Folder of the run."""
     resume: str | None = None
     """Folder of a run to go on with."""
+    start_from: str | None = None
+    """Model file, or folder of a run, whose weights to start from (fine-tuning). Features, model
+    and tokenizer are those of that model; settings of them are not looked at."""
     data: DataConfig = field(default_factory=DataConfig)
     features: FeaturesConfig = field(default_factory=FeaturesConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)

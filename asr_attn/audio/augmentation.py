@@ -1,4 +1,4 @@
-"""Augmentation of training speech: speed and volume of waveforms, masks over features."""
+"""Augmentation of training speech: waveforms are varied, parts of features masked."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,9 @@ import soxr
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+EQUALIZER_KNOTS = 7
+"""Frequencies at which the gain of a random equalizer is drawn."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,9 @@ class AugmentationConfig:
     """Factors to choose from: 1.1 is 10 % faster and higher (Ko et al. 2015)."""
     gain_db: float = 6.0
     """Volume changes by up to this many decibels either way."""
+    equalizer_db: float = 0.0
+    """Each utterance passes through a random equalizer of up to this many decibels either way, as
+    if it had been recorded by another microphone."""
     noise_probability: float = 0.0
     """Share of the utterances that get white noise."""
     noise_snr_db: tuple[float, float] = (10.0, 40.0)
@@ -41,8 +47,10 @@ class AugmentationConfig:
             self.time_masks,
             self.time_mask_frames,
         )
-        if min(counts) < 0 or self.gain_db < 0:
-            raise ValueError("augmentation: numbers and sizes of masks and gain_db start at 0")
+        if min(*counts, self.gain_db, self.equalizer_db) < 0:
+            raise ValueError(
+                "augmentation: numbers and sizes of masks, gain_db and equalizer_db start at 0"
+            )
         if len(self.noise_snr_db) != 2 or self.noise_snr_db[0] > self.noise_snr_db[1]:
             raise ValueError(
                 f"augmentation.noise_snr_db is a range, lower end first, not {self.noise_snr_db}"
@@ -56,10 +64,12 @@ class AugmentationConfig:
 def perturb_waveform(
     samples: NDArray[np.float32], config: AugmentationConfig, random: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Change speed, volume and noise of one waveform (samples,) as ``config`` says."""
+    """Change speed, sound, volume and noise of one waveform (samples,) as ``config`` says."""
     speed = float(random.choice(config.speed))
     if speed != 1.0:
         samples = soxr.resample(samples, speed, 1.0, quality="MQ")
+    if config.equalizer_db:
+        samples = equalize(samples, config.equalizer_db, random)
     gain = 10.0 ** (random.uniform(-config.gain_db, config.gain_db) / 20.0)
     samples = samples * np.float32(gain)
     if random.random() < config.noise_probability:
@@ -69,6 +79,22 @@ def perturb_waveform(
             len(samples), dtype=np.float32
         )
     return samples
+
+
+def equalize(
+    samples: NDArray[np.float32], decibels: float, random: np.random.Generator
+) -> NDArray[np.float32]:
+    """Filter one waveform (samples,) by a random smooth frequency response.
+
+    The gain in decibels is drawn at a few frequencies, closer together at low ones, and is linear
+    in between (Nam, Kim and Park 2022 do the like on features). The filter has no delay.
+    """
+    spectrum = np.fft.rfft(samples)
+    knots = np.linspace(0.0, 1.0, EQUALIZER_KNOTS)
+    gains = random.uniform(-decibels, decibels, EQUALIZER_KNOTS)
+    curve = np.interp(np.sqrt(np.linspace(0.0, 1.0, len(spectrum))), knots, gains)
+    filtered: NDArray[np.float64] = np.fft.irfft(spectrum * 10.0 ** (curve / 20.0), len(samples))
+    return filtered.astype(np.float32)
 
 
 def spec_augment(features: Tensor, lengths: Tensor, config: AugmentationConfig) -> Tensor:

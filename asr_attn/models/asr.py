@@ -37,9 +37,7 @@ class AsrModel(nn.Module):
         self.encoder = encoder_class(features.n_mels, config.encoder)
         memory_size = cast(int, self.encoder.output_size)
         decoder_class, _ = DECODERS[config.decoder.name]
-        self.decoder = decoder_class(
-            vocabulary_size, memory_size, config.attention, config.decoder
-        )
+        self.decoder = decoder_class(vocabulary_size, memory_size, config.attention, config.decoder)
         self.ctc = nn.Linear(memory_size, vocabulary_size)
 
     @property

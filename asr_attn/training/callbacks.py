@@ -7,13 +7,15 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import RichProgressBar
 
+from asr_attn.data.batches import Batch
 from asr_attn.files import atomic_path
 from asr_attn.training.checkpoints import RunCheckpoints
+from asr_attn.training.task import RecognizerTask
 
 LABELS = {
     "train/loss": "loss",
@@ -93,12 +95,15 @@ class EpochFigures(pl.Callback):
         lines: print lines.
     """
 
-    HEADER = ("epoch", "step", "seconds", "learning_rate", *METRICS)
+    HEADER = ("epoch", "step", "seconds", "speed", "learning_rate", *METRICS)
+    """Columns of the file. ``seconds`` of the epoch, validation included; ``speed`` of the training
+    alone, in seconds of audio per second."""
 
     def __init__(self, path: Path | None, lines: bool) -> None:
         self.path = path
         self.lines = lines
-        self._start = time.monotonic()
+        self._start = self._trained = time.monotonic()
+        self._audio = 0.0
         self._validated = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -119,8 +124,22 @@ class EpochFigures(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock of the epoch."""
-        self._start = time.monotonic()
+        self._start = self._trained = time.monotonic()
+        self._audio = 0.0
         self._validated = False
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        """Count what was trained on; other processes train on about as much."""
+        rate = cast(RecognizerTask, pl_module).speech.sample_rate
+        self._audio += trainer.world_size * int(batch.lengths.sum()) / rate
+        self._trained = time.monotonic()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Remember that this epoch has error rates of its own."""
@@ -136,13 +155,14 @@ class EpochFigures(pl.Callback):
             if name in trainer.callback_metrics and (self._validated or not name.startswith("val/"))
         }
         seconds = time.monotonic() - self._start
+        speed = self._audio / max(self._trained - self._start, 1e-9)
         if self.lines:
             figures = ", ".join(
                 f"{label} {metrics[name]:.4f}" for name, label in LABELS.items() if name in metrics
             )
             print(
                 f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {figures} "
-                f"({seconds:.1f} s)",
+                f"({seconds:.1f} s, trained at {speed:.0f} x real time)",
                 file=sys.stderr,
                 flush=True,
             )
@@ -151,6 +171,7 @@ class EpochFigures(pl.Callback):
                 "epoch": trainer.current_epoch,
                 "step": trainer.global_step,
                 "seconds": round(seconds, 2),
+                "speed": round(speed, 1),
                 "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
                 **metrics,
             }

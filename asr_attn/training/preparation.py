@@ -4,11 +4,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from asr_attn import __version__
-from asr_attn.checkpoint import TrainedModel
+from asr_attn.checkpoint import TrainedModel, load_model
 from asr_attn.data.batches import pad_waveforms, read_utterance
 from asr_attn.data.digits import make_digits
 from asr_attn.data.manifest import Utterance, read_manifest
@@ -92,12 +93,57 @@ def new_model(
             batches.append(pad_waveforms([read_utterance(utterance, config.features.sample_rate)]))
             seconds += utterance.duration
         network.features.fit(batches)
-    info = {
+    return TrainedModel(
+        network,
+        config.features,
+        config.model,
+        tokenizer,
+        config.tokenizer.normalizer,
+        _facts(config, train),
+    )
+
+
+def _facts(config: RunConfig, train: Sequence[Utterance]) -> dict[str, Any]:
+    """What a model file says about its training."""
+    return {
         "asr_attn": __version__,
         "data": config.data.name,
         "seed": config.seed,
         "longest_seconds": max(u.duration for u in train),
     }
-    return TrainedModel(
-        network, config.features, config.model, tokenizer, config.tokenizer.normalizer, info
+
+
+def with_settings_of_start(config: RunConfig) -> RunConfig:
+    """The settings with features, model and normaliser of the model that ``start_from`` names.
+
+    Raises:
+        CheckpointError: there is no such model.
+    """
+    if config.start_from is None:
+        return config
+    start = load_model(config.start_from)
+    return replace(
+        config,
+        features=start.features,
+        model=start.config,
+        tokenizer=replace(config.tokenizer, normalizer=start.normalizer),
+        data=replace(config.data, sample_rate=start.features.sample_rate),
     )
+
+
+def started_model(config: RunConfig, train: Sequence[Utterance]) -> TrainedModel:
+    """The model that ``start_from`` names, to be trained on.
+
+    Raises:
+        InputError: it has no tokens for some characters of the training texts.
+    """
+    assert config.start_from is not None
+    start = load_model(config.start_from)
+    unknown = start.tokenizer.unknown(u.text for u in train)
+    if unknown:
+        raise InputError(
+            f"start_from={config.start_from}: this model cannot write "
+            f"{' '.join(map(repr, list(unknown)[:20]))}, which the training texts hold; take these "
+            "characters out of the texts, or train a new model without start_from"
+        )
+    return replace(start, info={**_facts(config, train), "started_from": start.info})

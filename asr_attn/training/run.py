@@ -31,7 +31,13 @@ from asr_attn.training.checkpoints import (
 from asr_attn.training.faults import check_data, notes_on_data
 from asr_attn.training.finish import average_best, errors_on
 from asr_attn.training.health import AttentionMonitor
-from asr_attn.training.preparation import load_data, load_manifest, new_model
+from asr_attn.training.preparation import (
+    load_data,
+    load_manifest,
+    new_model,
+    started_model,
+    with_settings_of_start,
+)
 from asr_attn.training.task import RecognizerTask
 
 RESUME_MAY_CHANGE = {
@@ -73,8 +79,11 @@ def fit(config: RunConfig, changed: Collection[str] = ()) -> RunResult:
         InputError: settings or data that cannot be trained on.
     """
     folder = Path(config.resume or config.run_dir)
-    config = resumed_settings(config, changed) if config.resume else with_precision(config)
-    _quiet_lightning()
+    if config.resume:
+        config = resumed_settings(config, changed)
+    else:
+        config = with_settings_of_start(with_precision(config))
+    quiet_lightning()
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     settled = max([config.training.ctc_warmup, *(s.until for s in config.data.loading.curriculum)])
@@ -143,7 +152,10 @@ def set_up(config: RunConfig) -> tuple[RecognizerTask, SpeechData]:
     train, dev, test = load_data(config.data, config.tokenizer.normalizer)
     check_data(train, dev, config.data, config.trainer.devices * config.trainer.num_nodes)
     torch.manual_seed(config.seed)
-    model = new_model(config, train, statistics=not config.resume)
+    if config.start_from is not None:
+        model = started_model(config, train)
+    else:
+        model = new_model(config, train, statistics=not config.resume)
     for note in notes_on_data(train, [*dev, *test], model, config.augmentation):
         print(f"note: {note}", file=sys.stderr)
     data = SpeechData(
@@ -271,7 +283,7 @@ def _existing(path: Path) -> Path | None:
     return path if path.is_file() else None
 
 
-def _quiet_lightning() -> None:
+def quiet_lightning() -> None:
     """Keep Lightning from advertising, and from warning of what is meant here."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -154,7 +154,7 @@ def main() -> int:
     tasks = [(name, seed) for seed in options.seeds for name in names]
     runs = options.runs.resolve()
     with ThreadPoolExecutor(options.jobs) as pool:
-        for sentence in pool.map(lambda task: compete(*task, runs), tasks):
+        for sentence in pool.map(lambda task: compete(task[0], task[1], runs), tasks):
             print(sentence, flush=True)
     return 0
 

@@ -76,6 +76,30 @@ def test_ratio_is_kept_when_the_volume_changes():
     assert ratio == pytest.approx(10.0, abs=0.2)
 
 
+def gains_of_an_equalizer(seed: int, decibels: float) -> np.ndarray:
+    """Measured frequency response in decibels: what becomes of a click in the middle."""
+    click = np.zeros(8001, np.float32)
+    click[4000] = 1.0
+    out = perturbed(click, seed, equalizer_db=decibels)
+    delayless = np.roll(out, -4000)
+    np.testing.assert_allclose(delayless[1:], delayless[:0:-1], atol=1e-6)  # symmetric: no delay
+    return 20 * np.log10(np.abs(np.fft.rfft(out)))
+
+
+def test_equalizer_is_smooth_within_its_bounds_and_another_for_each_utterance():
+    responses = np.array([gains_of_an_equalizer(seed, 12.0) for seed in range(40)])
+    assert np.abs(responses).max() <= 12.0 + 1e-3
+    assert np.abs(responses).max() > 11.0
+    # smooth: the steepest slope from 250 Hz on, 24 dB between two knots, is 5.1 dB in 100 Hz
+    hertz = np.linspace(0, 8000, responses.shape[1])
+    above = responses[:, hertz >= 250]
+    assert np.abs(above[:, 50:] - above[:, :-50]).max() < 5.2
+    # drawn alike at all frequencies, around no change on average
+    assert np.abs(responses.mean(axis=0)).max() < 4.0
+    assert responses.std(axis=0).min() > 2.0
+    assert not np.allclose(responses[0], responses[1], atol=1.0)
+
+
 def test_noise_probability():
     signal = sine(100)
     changed = sum(

@@ -1,0 +1,82 @@
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from asr_attn.checkpoint import TrainedModel, load_model, save_model
+from asr_attn.data.manifest import read_manifest, write_manifest
+from asr_attn.errors import CheckpointError, InputError
+from asr_attn.settings import RunConfig
+from asr_attn.training.preparation import new_model
+from asr_attn.training.run import fit, set_up
+
+MakeConfig = Callable[..., RunConfig]
+
+
+@pytest.fixture
+def start(tone_config: MakeConfig, tones: Path, tmp_path: Path) -> Path:
+    """Model file of another width, with a character more than the tones need."""
+    config = tone_config()
+    model = replace(config.model, decoder=replace(config.model.decoder, hidden_size=24))
+    train = read_manifest(tones / "train.jsonl")
+    torch.manual_seed(7)
+    made = new_model(replace(config, model=model), [*train, replace(train[0], text="xylophone")])
+    save_model(tmp_path / "start.safetensors", made)
+    return tmp_path / "start.safetensors"
+
+
+def barely(config: RunConfig, start: Path) -> RunConfig:
+    """A run whose steps are too small to change anything."""
+    optimizer = {**config.optimizer, "lr": 1e-12, "weight_decay": 0.0}
+    trainer = replace(config.trainer, max_epochs=1)
+    return replace(config, optimizer=optimizer, trainer=trainer, start_from=str(start))
+
+
+def assert_alike(model: TrainedModel, other: TrainedModel) -> None:
+    before, after = other.network.state_dict(), model.network.state_dict()
+    assert before.keys() == after.keys()
+    for name, weight in before.items():
+        torch.testing.assert_close(after[name], weight, rtol=0, atol=1e-9)
+
+
+def test_training_starts_from_the_weights_the_sizes_and_the_tokens(
+    tone_config: MakeConfig, start: Path
+) -> None:
+    config = barely(tone_config(), start)
+    result = fit(config)
+    trained, other = load_model(result.folder), load_model(start)
+    assert_alike(trained, other)
+    assert trained.tokenizer == other.tokenizer
+    assert asdict(trained.config) == asdict(other.config) != asdict(config.model)
+    assert trained.info["started_from"] == dict(other.info)
+
+
+def test_a_run_that_started_so_resumes(tone_config: MakeConfig, start: Path) -> None:
+    first = barely(tone_config(), start)
+    fit(first)
+    longer = replace(first.trainer, max_epochs=2)
+    resumed = replace(first, resume=first.run_dir, start_from=None, trainer=longer)
+    result = fit(resumed, ["trainer.max_epochs"])
+    assert_alike(load_model(result.folder), load_model(start))
+
+
+def test_unknown_characters_are_named(
+    tone_config: MakeConfig, start: Path, tones: Path, tmp_path: Path
+) -> None:
+    utterances = read_manifest(tones / "train.jsonl")
+    write_manifest(tmp_path / "other.jsonl", [replace(utterances[0], text="fa"), *utterances[1:]])
+    config = barely(tone_config(), start)
+    data = replace(config.data, train=str(tmp_path / "other.jsonl"))
+    with pytest.raises(InputError, match=r"cannot write 'f' 'a', which the training texts hold"):
+        set_up(replace(config, data=data))
+
+
+def test_a_missing_model_is_named_before_anything_is_done(
+    tone_config: MakeConfig, tmp_path: Path
+) -> None:
+    config = replace(tone_config(), start_from=str(tmp_path / "none"))
+    with pytest.raises(CheckpointError, match="there is no such model file"):
+        fit(config)
+    assert not (tmp_path / "run").exists()
