@@ -146,7 +146,8 @@ class CallbacksConfig:
     save_minutes: float = 5.0
     """Minutes between two saves of the state to resume from; each epoch's end saves too."""
     pictures: int = 3
-    """Validation utterances whose attention is drawn at each validation."""
+    """Validation utterances whose attention is drawn at each validation. The figures of attention
+    are made of at least 8."""
 
     def __post_init__(self) -> None:
         if self.keep_best < 1 or self.patience < 0 or self.save_minutes <= 0 or self.pictures < 0:

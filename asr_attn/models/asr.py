@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from asr_attn.audio.augmentation import AugmentationConfig, spec_augment
 from asr_attn.audio.features import FeaturesConfig, LogMel
 from asr_attn.models.decoders import DECODERS, Decoder, DecoderConfig, LstmDecoderConfig
+from asr_attn.models.decoders.transformer import TransformerDecoderConfig, check_attention
 from asr_attn.models.encoders import ENCODERS, EncoderConfig, ListenerConfig
 from asr_attn.nn.attention import AttentionConfig, SoftAttentionConfig
 
@@ -19,6 +20,10 @@ class ModelConfig:
     encoder: EncoderConfig = field(default_factory=ListenerConfig)
     attention: AttentionConfig = field(default_factory=SoftAttentionConfig)
     decoder: DecoderConfig = field(default_factory=LstmDecoderConfig)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.decoder, TransformerDecoderConfig):
+            check_attention(self.attention, self.decoder)
 
 
 class AsrModel(nn.Module):

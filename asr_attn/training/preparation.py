@@ -82,7 +82,10 @@ def new_model(
     """
     # the space belongs in even if all texts are single words: joined examples need it
     tokenizer = CharTokenizer.train([" ", *(u.text for u in train)])
-    network = AsrModel(config.features, config.model, len(tokenizer))
+    try:
+        network = AsrModel(config.features, config.model, len(tokenizer))
+    except ValueError as error:  # sizes of parts that do not fit each other
+        raise ConfigError(f"model: {error}") from error
     if statistics:
         random = np.random.default_rng(config.seed)
         batches, seconds = [], 0.0
