@@ -93,9 +93,3 @@ def empty_state(keys: AttentionKeys, own: int = 0) -> AttentionState:
 def at_least_float32(dtype: torch.dtype) -> torch.dtype:
     """Weights add up over many steps, so half precision is widened; float64 is kept."""
     return torch.promote_types(dtype, torch.float32)
-
-
-def context_of(weights: Tensor, keys: AttentionKeys) -> Tensor:
-    """Weighted sums of the values: ``weights`` (B, H, S) give (B, D), heads side by side."""
-    summed = torch.matmul(weights[:, :, None, :].to(keys.values.dtype), keys.values)
-    return summed.flatten(1)

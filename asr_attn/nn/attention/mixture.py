@@ -11,10 +11,9 @@ from asr_attn.nn.attention.interface import (
     AttentionKeys,
     AttentionState,
     at_least_float32,
-    context_of,
     empty_state,
 )
-from asr_attn.nn.attention.scores import split_heads
+from asr_attn.nn.attention.values import Values
 from asr_attn.nn.masking import padding_mask
 
 VARIANTS = ("exponential", "softplus")
@@ -78,16 +77,10 @@ class MixtureAttention(nn.Module):
 
     def __init__(self, query_size: int, memory_size: int, config: MixtureAttentionConfig) -> None:
         super().__init__()
-        if memory_size % config.heads:
-            raise ValueError(
-                f"attention.heads={config.heads} must divide the memory's width {memory_size}"
-            )
         self.config = config
         self.hidden = nn.Linear(query_size, config.size)
         self.output = nn.Linear(config.size, 3 * config.heads * config.components)
-        several = config.heads > 1
-        self.project_values = nn.Linear(memory_size, memory_size) if several else None
-        self.project_out = nn.Linear(memory_size, memory_size) if several else None
+        self.values = Values(memory_size, config.heads)
         self._start_from(config)
 
     @torch.no_grad()
@@ -105,8 +98,7 @@ class MixtureAttention(nn.Module):
 
     def prepare(self, memory: Tensor, lengths: Tensor) -> AttentionKeys:
         """Cut the memory (B, S, D) of ``lengths`` (B,) into heads; there are no keys."""
-        values = memory if self.project_values is None else self.project_values(memory)
-        values = split_heads(values, self.config.heads)
+        values = self.values(memory)
         mask = padding_mask(lengths, memory.size(1))
         return AttentionKeys(values[..., :0], values, mask)
 
@@ -145,9 +137,7 @@ class MixtureAttention(nn.Module):
         log_density = log_scale[..., None] - precision[..., None] * distance.square()
         energies = log_density.logsumexp(dim=-2).masked_fill(~keys.mask[:, None, :], -torch.inf)
         weights = energies.softmax(dim=-1)
-        context = context_of(weights, keys)
-        if self.project_out is not None:
-            context = self.project_out(context)
+        context = self.values.context(weights, keys)
         new = replace(state, previous=weights, total=state.total + weights, own=means)
         return context, weights, new
 

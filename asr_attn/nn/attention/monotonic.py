@@ -10,10 +10,10 @@ from asr_attn.nn.attention.interface import (
     AttentionKeys,
     AttentionState,
     at_least_float32,
-    context_of,
     empty_state,
 )
-from asr_attn.nn.attention.scores import AdditiveScore, split_heads
+from asr_attn.nn.attention.scores import AdditiveScore
+from asr_attn.nn.attention.values import Values
 from asr_attn.nn.masking import padding_mask
 
 
@@ -88,26 +88,19 @@ class MonotonicAttention(nn.Module):
 
     def __init__(self, query_size: int, memory_size: int, config: MonotonicAttentionConfig) -> None:
         super().__init__()
-        if memory_size % config.heads:
-            raise ValueError(
-                f"attention.heads={config.heads} must divide the memory's width {memory_size}"
-            )
         self.config = config
         sizes = (query_size, memory_size, config.size, config.heads)
         self.stop = StopScore(*sizes, config.bias)
         self.chunk_score = AdditiveScore(*sizes) if config.chunk > 1 else None
-        several = config.heads > 1
-        self.project_values = nn.Linear(memory_size, memory_size) if several else None
-        self.project_out = nn.Linear(memory_size, memory_size) if several else None
+        self.values = Values(memory_size, config.heads)
 
     def prepare(self, memory: Tensor, lengths: Tensor) -> AttentionKeys:
         """Project the memory (B, S, D) of ``lengths`` (B,) once, for both scores side by side."""
         keys = self.stop.keys(memory)
         if self.chunk_score is not None:
             keys = torch.cat([keys, self.chunk_score.keys(memory)], dim=-1)
-        values = memory if self.project_values is None else self.project_values(memory)
         mask = padding_mask(lengths, memory.size(1))
-        return AttentionKeys(keys, split_heads(values, self.config.heads), mask)
+        return AttentionKeys(keys, self.values(memory), mask)
 
     def initial_state(self, keys: AttentionKeys) -> AttentionState:
         """Standing at the first step of the memory: ``own`` (B, H, S) is where the walk is."""
@@ -140,9 +133,7 @@ class MonotonicAttention(nn.Module):
         if self.chunk_score is not None:
             chunk = self.chunk_score(query, keys.keys[..., width:], state)
             weights = spread_over_chunks(step, chunk.to(step.dtype), self.config.chunk)
-        context = context_of(weights, keys)
-        if self.project_out is not None:
-            context = self.project_out(context)
+        context = self.values.context(weights, keys)
         new = replace(state, previous=weights, total=state.total + weights, own=step)
         return context, weights, new
 

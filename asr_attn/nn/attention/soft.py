@@ -11,12 +11,12 @@ from asr_attn.nn.attention.interface import (
     AttentionKeys,
     AttentionState,
     at_least_float32,
-    context_of,
     empty_state,
 )
 from asr_attn.nn.attention.normalizers import NORMALIZERS, window_around
 from asr_attn.nn.attention.sampling import DRAWS
-from asr_attn.nn.attention.scores import SCORES, LocationScore, Score, split_heads
+from asr_attn.nn.attention.scores import SCORES, LocationScore, Score
+from asr_attn.nn.attention.values import Values
 from asr_attn.nn.dropout import Dropout
 from asr_attn.nn.masking import padding_mask
 
@@ -108,16 +108,14 @@ class SoftAttention(nn.Module):
 
     def __init__(self, query_size: int, memory_size: int, config: SoftAttentionConfig) -> None:
         super().__init__()
-        heads = config.heads
-        if memory_size % heads or (config.score == "general" and query_size % heads):
+        if config.score == "general" and query_size % config.heads:
             raise ValueError(
-                f"attention.heads={heads} must divide the memory's width {memory_size}, and with "
-                f"attention.score=general the decoder's width {query_size}"
+                f"attention.heads={config.heads} must divide the decoder's width {query_size} with "
+                "attention.score=general"
             )
         self.config = config
         self.score = _make_score(query_size, memory_size, config)
-        self.project_values = nn.Linear(memory_size, memory_size) if heads > 1 else None
-        self.project_out = nn.Linear(memory_size, memory_size) if heads > 1 else None
+        self.values = Values(memory_size, config.heads)
         self.dynamics: Dynamics | None = None
         if config.dynamics != "none":
             self.dynamics = DYNAMICS[config.dynamics](query_size + memory_size, config)
@@ -125,10 +123,9 @@ class SoftAttention(nn.Module):
 
     def prepare(self, memory: Tensor, lengths: Tensor) -> AttentionKeys:
         """Project the memory (B, S, D) of ``lengths`` (B,) once."""
-        values = memory if self.project_values is None else self.project_values(memory)
         return AttentionKeys(
             self.score.keys(memory),
-            split_heads(values, self.config.heads),
+            self.values(memory),
             padding_mask(lengths, memory.size(1)),
         )
 
@@ -160,9 +157,7 @@ class SoftAttention(nn.Module):
         else:
             weights = self.dynamics(energies, allowed, state)
         used, choice = DRAWS[self.config.draw](weights, self.training)
-        context = context_of(self.dropout(used), keys)
-        if self.project_out is not None:
-            context = self.project_out(context)
+        context = self.values.context(self.dropout(used), keys)
         own = state.own
         if self.dynamics is not None:
             own = self.dynamics.remember(torch.cat([query, context.to(query.dtype)], -1), own)

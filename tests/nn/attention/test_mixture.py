@@ -62,7 +62,7 @@ def test_attention_equals_the_formula_over_several_steps_for_each_utterance_alon
             drawn = (p["output.weight"] @ hidden + p["output.bias"]).reshape(3, heads, 3)
             values = example.memory[row, :length].numpy()
             if heads > 1:
-                values = values @ p["project_values.weight"].T + p["project_values.bias"]
+                values = values @ p["values.project_in.weight"].T + p["values.project_in.bias"]
             pieces = []
             for h in range(heads):
                 attended, means[row, h] = mixture(variant, drawn[:, h], means[row, h], length)
@@ -71,7 +71,7 @@ def test_attention_equals_the_formula_over_several_steps_for_each_utterance_alon
                 pieces.append(attended @ np.split(values, heads, axis=1)[h])
             expected = np.concatenate(pieces)
             if heads > 1:
-                expected = p["project_out.weight"] @ expected + p["project_out.bias"]
+                expected = p["values.project_out.weight"] @ expected + p["values.project_out.bias"]
             np.testing.assert_allclose(context[row].detach(), expected, atol=1e-12)
             np.testing.assert_allclose(state.own[row].detach(), means[row], atol=1e-12)
             np.testing.assert_allclose(state.total[row, :, :length].detach(), total[row])

@@ -169,7 +169,7 @@ def test_attention_equals_the_formula_over_several_steps_for_each_utterance_alon
             q, memory = query[row].numpy(), example.memory[row, :length].numpy()
             values = memory
             if heads > 1:
-                values = memory @ p["project_values.weight"].T + p["project_values.bias"]
+                values = memory @ p["values.project_in.weight"].T + p["values.project_in.bias"]
             pieces = []
             for h in range(heads):
                 # Raffel et al. 2017, equation 16
@@ -197,7 +197,7 @@ def test_attention_equals_the_formula_over_several_steps_for_each_utterance_alon
                 pieces.append(attended @ np.split(values, heads, axis=1)[h])
             expected = np.concatenate(pieces)
             if heads > 1:
-                expected = p["project_out.weight"] @ expected + p["project_out.bias"]
+                expected = p["values.project_out.weight"] @ expected + p["values.project_out.bias"]
             np.testing.assert_allclose(context[row].detach(), expected, atol=1e-12)
             np.testing.assert_allclose(state.own[row, :, :length].detach(), before[row])
             np.testing.assert_allclose(state.total[row, :, :length].detach(), total[row])

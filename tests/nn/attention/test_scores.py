@@ -90,7 +90,7 @@ def test_attention_equals_the_formula_over_several_steps_for_each_utterance_alon
             q, memory = query[row].numpy(), example.memory[row, :length].numpy()
             values = memory
             if heads > 1:
-                values = memory @ p["project_values.weight"].T + p["project_values.bias"]
+                values = memory @ p["values.project_in.weight"].T + p["values.project_in.bias"]
             pieces = []
             for head in range(heads):
                 energies = np.array(
@@ -108,7 +108,7 @@ def test_attention_equals_the_formula_over_several_steps_for_each_utterance_alon
                 past[row][head] = [attended, past[row][head, 1] + attended]
             expected = np.concatenate(pieces)
             if heads > 1:
-                expected = p["project_out.weight"] @ expected + p["project_out.bias"]
+                expected = p["values.project_out.weight"] @ expected + p["values.project_out.bias"]
             np.testing.assert_allclose(context[row].detach(), expected, atol=1e-12)
             assert not weights[row, :, length:].any()
             for value, channel in ((state.previous, 0), (state.total, 1)):

@@ -42,14 +42,12 @@ def test_several_heads_equal_torchs_multihead_attention(heads, example):
     module = SoftAttention(size, size, config).double()
     reference = torch.nn.MultiheadAttention(size, heads, batch_first=True).double()
     score = module.score
-    assert module.project_values is not None
-    assert module.project_out is not None
     with torch.no_grad():
-        parts = (score.project_query, score.project_memory, module.project_values)
+        parts = (score.project_query, score.project_memory, module.values.project_in)
         reference.in_proj_weight.copy_(torch.cat([part.weight for part in parts]))
         reference.in_proj_bias[: 2 * size] = 0.0
-        reference.in_proj_bias[2 * size :] = module.project_values.bias
-        reference.out_proj.load_state_dict(module.project_out.state_dict())
+        reference.in_proj_bias[2 * size :] = module.values.project_in.bias
+        reference.out_proj.load_state_dict(module.values.project_out.state_dict())
     query = torch.randn(3, size, dtype=torch.float64)
     keys = module.prepare(example.memory, example.lengths)
     context, weights, _ = module(query, keys, module.initial_state(keys))
