@@ -111,8 +111,7 @@ def _of_training(folder: Path) -> dict[str, Any]:
         "dev_wer": model.info["dev_wer"],
         "curve": [float(row["val/wer"]) for row in rows],
         "entropy": [float(row["val/attention_entropy"]) for row in rows],
-        "diagonality": [float(row["val/attention_diagonality"]) for row in rows],
-        "monotonicity": [float(row["val/attention_monotonicity"]) for row in rows],
+        "aligned": [float(row["val/attention_aligned"]) > 0 for row in rows],
     }
 
 

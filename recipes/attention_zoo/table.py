@@ -24,16 +24,16 @@ HEADER = (
 )
 
 
-def epochs_to_align(curve: Sequence[float]) -> int | None:
-    """First epoch (from 1) whose WER on the validation set is below 20 %; None if there is none."""
-    return next((i + 1 for i, wer in enumerate(curve) if wer < 0.2), None)
+def epochs_to_align(aligned: Sequence[bool]) -> int | None:
+    """First epoch (from 1) in which attention was aligned; None if it never was."""
+    return next((i + 1 for i, done in enumerate(aligned) if done), None)
 
 
 def row(name: str, runs: list[dict[str, Any]]) -> str:
     """One line of a table: means over seeds."""
     rates = [100 * run["wer"] for run in runs]
     spread = f"± {statistics.stdev(rates):.2f}" if len(rates) > 1 else "one seed"
-    aligned = [epochs_to_align(run["curve"]) for run in runs]
+    aligned = [epochs_to_align(run["aligned"]) for run in runs]
     shown = "/".join("never" if epoch is None else str(epoch) for epoch in aligned)
     speed = statistics.mean(run["training_speed"] for run in runs)
     factor = statistics.mean(run["real_time_factor"] for run in runs)
