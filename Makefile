@@ -27,6 +27,7 @@ demo: $(INSTALLED)
 	@echo "figures per epoch:     $(DEMO)/metrics.csv"
 	@echo "pictures of attention: $(DEMO)/attention/"
 	@echo "your own recordings:   $(BIN)/asr-attn transcribe $(DEMO) FILE"
+	@echo "where it listens:      $(BIN)/asr-attn attention $(DEMO) FILE --output speech.html"
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest

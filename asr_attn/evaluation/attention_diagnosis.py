@@ -124,11 +124,13 @@ def first_aligned(records: Sequence[EpochRecord]) -> int | None:
     return next((record.epoch for record in records if record.health.aligned), None)
 
 
-def diagnose(records: Sequence[EpochRecord]) -> dict[str, str]:
+def diagnose(records: Sequence[EpochRecord], settled: float = 0.0) -> dict[str, str]:
     """Say in words how attention fares after the last of some epochs.
 
     Args:
         records: of all validations since attention began, in order.
+        settled: share of the training that learns from short examples alone. Until it is over,
+            long validation utterances are new to attention, which is no trouble.
 
     Returns:
         Kind of finding and one sentence about it, with the epochs counted from 1.
@@ -150,16 +152,18 @@ def diagnose(records: Sequence[EpochRecord]) -> dict[str, str]:
                 f"({describe(last.health)}); lower optimizer.lr"
             )
             return found
-    patient = last.attention_epochs >= PATIENT_EPOCHS and last.progress >= PATIENT_SHARE
-    if not patient or (start is not None and not last.health.aligned):
+    early = last.progress < PATIENT_SHARE or last.progress <= settled
+    if early or last.attention_epochs < PATIENT_EPOCHS:
+        return found
+    if start is not None and not last.health.aligned:
         return found
     for kind, sentence in troubles(last.health).items():
-        early = kind in ("unaligned", "stuck")
-        if early and last.wer is not None and last.wer < USELESS_WER:
+        unlearnt = kind in ("unaligned", "stuck")
+        if unlearnt and last.wer is not None and last.wer < USELESS_WER:
             continue
-        if early:
+        if unlearnt:
             sentence = f"after {last.attention_epochs} epochs {sentence}{_progress(records)}"
-        advice = _UNLEARNT if early and _ctc_stands_still(records) else _ADVICE[kind]
+        advice = _UNLEARNT if unlearnt and _ctc_stands_still(records) else _ADVICE[kind]
         found[kind] = f"{sentence}; {advice}"
     return found
 

@@ -25,11 +25,13 @@ class AttentionMonitor(pl.Callback):
     Args:
         folder: where the pictures go, one per utterance and validation.
         pictures: how many utterances are drawn.
+        settled: share of the training that learns from short examples alone.
     """
 
-    def __init__(self, folder: Path, pictures: int) -> None:
+    def __init__(self, folder: Path, pictures: int, settled: float) -> None:
         self.folder = folder
         self.pictures = pictures
+        self.settled = settled
         self.records: list[EpochRecord] = []
         """Of all validations since attention began. The CTC loss of an epoch that was interrupted
         and resumed is the mean of what was left of it."""
@@ -89,7 +91,7 @@ class AttentionMonitor(pl.Callback):
         progress = (epoch + 1) / task.epochs
         self.records.append(EpochRecord(epoch, epoch + 1 - began, progress, self._latest, **losses))
         self._latest = None
-        for kind, sentence in diagnose(self.records).items():
+        for kind, sentence in diagnose(self.records, self.settled).items():
             if kind not in self._said:
                 self._said.append(kind)
                 print(f"note: {sentence}", file=sys.stderr, flush=True)

@@ -13,7 +13,7 @@ from asr_attn.checkpoint import TrainedModel, load_model
 from asr_attn.data.batches import pad_waveforms, read_utterance
 from asr_attn.data.digits import make_digits
 from asr_attn.data.manifest import Utterance, read_manifest
-from asr_attn.errors import ConfigError, InputError
+from asr_attn.errors import CheckpointError, ConfigError, InputError
 from asr_attn.models.asr import AsrModel
 from asr_attn.settings import DataConfig, RunConfig
 from asr_attn.text.normalizer import NormalizerConfig, normalize
@@ -124,7 +124,10 @@ def with_settings_of_start(config: RunConfig) -> RunConfig:
     """
     if config.start_from is None:
         return config
-    start = load_model(config.start_from)
+    try:
+        start = load_model(config.start_from)
+    except CheckpointError as error:
+        raise CheckpointError(f"start_from: {error}") from error
     return replace(
         config,
         features=start.features,

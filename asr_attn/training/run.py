@@ -262,7 +262,9 @@ def make_trainer(config: RunConfig, folder: Path, checkpoints: RunCheckpoints) -
             callbacks=[
                 GracefulStop(checkpoints),
                 *report_callbacks(folder / "metrics.csv" if config.logger.csv else None),
-                AttentionMonitor(folder / "attention", config.callbacks.pictures),
+                AttentionMonitor(
+                    folder / "attention", config.callbacks.pictures, checkpoints.settled
+                ),
                 checkpoints,
             ],
             plugins=[AtomicCheckpointIO()],

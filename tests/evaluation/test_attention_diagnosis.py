@@ -56,6 +56,8 @@ def test_it_is_not_said_early_or_where_recognition_works():
     assert diagnose(history(*[SPREAD] * 4)) == {}
     early = [replace(record, progress=record.progress / 10) for record in history(*[SPREAD] * 9)]
     assert diagnose(early) == {}
+    assert diagnose(history(*[SPREAD] * 9)[:6], settled=0.7) == {}  # 0.67: short examples yet
+    assert list(diagnose(history(*[SPREAD] * 9)[:7], settled=0.7)) == ["unaligned"]
     assert diagnose(history(*[SPREAD] * 9, wer=[0.2] * 9)) == {}
     assert diagnose(history(*[SPREAD] * 9))
 

@@ -77,6 +77,6 @@ def test_a_missing_model_is_named_before_anything_is_done(
     tone_config: MakeConfig, tmp_path: Path
 ) -> None:
     config = replace(tone_config(), start_from=str(tmp_path / "none"))
-    with pytest.raises(CheckpointError, match="there is no such model file"):
+    with pytest.raises(CheckpointError, match="start_from: .*none: there is no such model file"):
         fit(config)
     assert not (tmp_path / "run").exists()

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
-
-from asr_attn.models.encoders.self_attentive import Frontend, SelfAttentiveConfig, check_kernel
+from asr_attn.models.encoders.self_attentive import (
+    ConvolvingEncoder,
+    SelfAttentiveConfig,
+    check_kernel,
+)
 from asr_attn.nn.branchformer import BranchformerLayer
-from asr_attn.nn.masking import zero_padding
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,8 @@ class BranchformerConfig(SelfAttentiveConfig):
             raise ValueError(f"encoder.gating_size must be even, not {self.gating_size}")
 
 
-class Branchformer(nn.Module):
+class Branchformer(ConvolvingEncoder):
     """Two strided convolutions and E-Branchformer layers (Kim et al. 2023).
-
-    With ``causal`` or ``chunk`` the convolutions of the layers look back only; a window limits the
-    attention alone.
 
     Args:
         input_size: D of the features.
@@ -41,11 +39,7 @@ class Branchformer(nn.Module):
     """
 
     def __init__(self, input_size: int, config: BranchformerConfig) -> None:
-        super().__init__()
-        self.output_size = config.hidden_size
-        self.frontend = Frontend(input_size, config)
-        self.reduction = self.frontend.reduction
-        self.layers = nn.ModuleList(
+        layers = (
             BranchformerLayer(
                 config.hidden_size,
                 config.heads,
@@ -59,18 +53,4 @@ class Branchformer(nn.Module):
             )
             for _ in range(config.layers)
         )
-
-    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode.
-
-        Args:
-            features: (B, T, D).
-            lengths: (B,) frames.
-
-        Returns:
-            memory (B, S, hidden_size), zero where padded, and lengths (B,).
-        """
-        x, lengths, mask = self.frontend(features, lengths)
-        for layer in self.layers:
-            x = layer(x, lengths, mask)
-        return zero_padding(x, lengths), lengths
+        super().__init__(input_size, config, layers)

@@ -1,12 +1,13 @@
 """What encoders made of self-attention share: their settings, and what is below their layers."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from asr_attn.models.encoders.interface import EncoderConfig
 from asr_attn.nn.dropout import Dropout
-from asr_attn.nn.masking import Span, attention_mask
+from asr_attn.nn.masking import Span, attention_mask, zero_padding
 from asr_attn.nn.positions import POSITIONS, add_sinusoids
 from asr_attn.nn.subsampling import Conv2dSubsampling
 
@@ -132,6 +133,43 @@ class Frontend(nn.Module):
         if self.config.positions == "sinusoidal":
             x = add_sinusoids(x)
         return self.dropout(x), lengths, attention_mask(lengths, x.size(1), self.config.span)
+
+
+class ConvolvingEncoder(nn.Module):
+    """The frontend and layers that convolve as well as attend.
+
+    With ``causal`` or ``chunk`` the convolutions of the layers look back only; a window limits the
+    attention alone.
+
+    Args:
+        input_size: D of the features.
+        config: settings.
+        layers: each called with (B, S, D), lengths (B,) and the mask.
+    """
+
+    def __init__(
+        self, input_size: int, config: SelfAttentiveConfig, layers: Iterable[nn.Module]
+    ) -> None:
+        super().__init__()
+        self.output_size = config.hidden_size
+        self.frontend = Frontend(input_size, config)
+        self.reduction = self.frontend.reduction
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode.
+
+        Args:
+            features: (B, T, D).
+            lengths: (B,) frames.
+
+        Returns:
+            memory (B, S, hidden_size), zero where padded, and lengths (B,).
+        """
+        x, lengths, mask = self.frontend(features, lengths)
+        for layer in self.layers:
+            x = layer(x, lengths, mask)
+        return zero_padding(x, lengths), lengths
 
 
 def check_kernel(key: str, size: int) -> None:
