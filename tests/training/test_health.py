@@ -13,7 +13,9 @@ import torch
 from asr_attn.checkpoint import load_model
 from asr_attn.data.batches import read_utterance
 from asr_attn.data.manifest import read_manifest
+from asr_attn.data.planning import CurriculumStage
 from asr_attn.evaluation.attention import teacher_forced_attention
+from asr_attn.evaluation.attention_diagnosis import EpochRecord
 from asr_attn.evaluation.attention_health import AttentionHealth, attention_health, pooled
 from asr_attn.nn.attention import MonotonicAttentionConfig, SoftAttentionConfig
 from asr_attn.settings import LoggerConfig, RunConfig, TrainingConfig
@@ -106,12 +108,15 @@ def test_a_finding_is_said_once_also_when_resumed(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(
-        health_module,
-        "diagnose",
-        lambda records: {"a": "first"} | ({"b": "second"} if len(records) > 2 else {}),
-    )
+
+    def findings(records: list[EpochRecord], settled: float) -> dict[str, str]:
+        assert settled == 0.6  # the curriculum's end
+        return {"a": "first"} | ({"b": "second"} if len(records) > 2 else {})
+
+    monkeypatch.setattr(health_module, "diagnose", findings)
     config = tone_config(training=TrainingConfig(ctc_warmup=0.0))
+    loading = replace(config.data.loading, curriculum=(CurriculumStage(0.6, 3),))
+    config = replace(config, data=replace(config.data, loading=loading))
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     fit(replace(config, run_dir=str(whole)))
     lines = capsys.readouterr().err.splitlines()

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from asr_attn.checkpoint import TrainedModel, load_model, save_model
+from asr_attn.config import load_settings
 from asr_attn.data.manifest import read_manifest, write_manifest
 from asr_attn.errors import CheckpointError, InputError
 from asr_attn.settings import RunConfig
@@ -51,6 +52,8 @@ def test_training_starts_from_the_weights_the_sizes_and_the_tokens(
     assert trained.tokenizer == other.tokenizer
     assert asdict(trained.config) == asdict(other.config) != asdict(config.model)
     assert trained.info["started_from"] == dict(other.info)
+    # the run's settings tell what it trained, and not what was asked for
+    assert load_settings(result.folder / "config.json").model == other.config
 
 
 def test_a_run_that_started_so_resumes(tone_config: MakeConfig, start: Path) -> None:
@@ -77,6 +80,6 @@ def test_a_missing_model_is_named_before_anything_is_done(
     tone_config: MakeConfig, tmp_path: Path
 ) -> None:
     config = replace(tone_config(), start_from=str(tmp_path / "none"))
-    with pytest.raises(CheckpointError, match="start_from: .*none: there is no such model file"):
+    with pytest.raises(CheckpointError, match=r"start_from: .*none: there is no such model file"):
         fit(config)
     assert not (tmp_path / "run").exists()

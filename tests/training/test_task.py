@@ -1,0 +1,99 @@
+import csv
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from asr_attn.data.batches import Batch
+from asr_attn.nn.attention import SoftAttentionConfig
+from asr_attn.settings import RunConfig, TrainingConfig
+from asr_attn.training import callbacks
+from asr_attn.training import task as task_module
+from asr_attn.training.callbacks import EpochFigures
+from asr_attn.training.run import fit
+
+MakeConfig = Callable[..., RunConfig]
+
+
+def loss_of(config: RunConfig, folder: Path) -> float:
+    """Training loss of one epoch in which the weights hardly change."""
+    optimizer = {**config.optimizer, "lr": 1e-12, "weight_decay": 0.0}
+    trainer = replace(config.trainer, max_epochs=1)
+    fit(replace(config, optimizer=optimizer, trainer=trainer, run_dir=str(folder)))
+    with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        return float(next(csv.DictReader(file))["train/loss"])
+
+
+def quarter(*_: torch.Tensor) -> torch.Tensor:
+    return torch.tensor(0.25)
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "draw"),
+    [
+        ("monotonicity", "monotonicity_loss", "none"),
+        ("score_function", "score_function_loss", "score_function"),
+    ],
+)
+def test_weights_of_further_losses(
+    name: str,
+    function: str,
+    draw: str,
+    tone_config: MakeConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(task_module, function, quarter)
+    attention = SoftAttentionConfig(size=16, channels=4, kernel_size=7, draw=draw)
+    config = tone_config()
+    config = replace(config, model=replace(config.model, attention=attention))
+
+    def loss(weight: float) -> float:
+        training = replace(TrainingConfig(ctc_warmup=0.0), **{name: weight})
+        return loss_of(replace(config, training=training), tmp_path / str(weight))
+
+    assert loss(8.0) - loss(0.0) == pytest.approx(2.0, abs=1e-4)
+
+
+def test_attention_that_draws_nothing_has_no_policy_gradient(
+    tone_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: torch.Tensor) -> torch.Tensor:
+        raise AssertionError("nothing was drawn")
+
+    monkeypatch.setattr(task_module, "score_function_loss", refuse)
+    loss_of(tone_config(training=TrainingConfig(ctc_warmup=0.0)), tmp_path / "run")
+
+
+def test_speed_is_the_audio_of_all_processes_over_the_time_without_validation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(callbacks.time, "monotonic", lambda: now[0])
+    optimizer = SimpleNamespace(param_groups=[{"lr": 1.0}])
+    trainer: Any = SimpleNamespace(
+        world_size=2,
+        is_global_zero=True,
+        callback_metrics={},
+        current_epoch=0,
+        global_step=2,
+        optimizers=[optimizer],
+    )
+    task: Any = SimpleNamespace(speech=SimpleNamespace(sample_rate=100))
+    batch = Batch(torch.zeros(2, 300), torch.tensor([100, 300]), ["a", "b"], ["1", "2"])
+    figures = EpochFigures(tmp_path / "metrics.csv", lines=False)
+    figures.on_train_start(trainer, task)
+    figures.on_train_epoch_start(trainer, task)
+    for seconds in (1.0, 4.0):
+        now[0] = seconds
+        figures.on_train_batch_end(trainer, task, None, batch, 0)
+    now[0] = 10.0  # after validation
+    figures.on_train_epoch_end(trainer, task)
+    with (tmp_path / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        row = next(csv.DictReader(file))
+    assert float(row["speed"]) == 2 * 2 * 4.0 / 4.0
+    assert float(row["seconds"]) == 10.0
