@@ -141,8 +141,8 @@ def random_share(config: RunConfig) -> float:
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         train(*set_up(config), 5)
     events = profiler.key_averages()
-    total = sum(event.self_cpu_time_total for event in events)
-    return sum(e.self_cpu_time_total for e in events if e.key in RANDOM) / total
+    total = float(sum(event.self_cpu_time_total for event in events))
+    return float(sum(e.self_cpu_time_total for e in events if e.key in RANDOM)) / total
 
 
 def settings(overrides: list[str]) -> RunConfig:
