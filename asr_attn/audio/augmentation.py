@@ -27,6 +27,9 @@ class AugmentationConfig:
     """Share of the utterances that get white noise."""
     noise_snr_db: tuple[float, float] = (10.0, 40.0)
     """Range of the signal-to-noise ratio of that noise."""
+    vocal_tract: float = 0.0
+    """Frequencies are stretched by up to this share either way, as if the speaker's vocal tract
+    were shorter or longer (VTLP, Jaitly and Hinton 2013): more speakers out of few."""
     frequency_masks: int = 2
     """Bands that are blanked out per utterance (SpecAugment, Park et al. 2019)."""
     frequency_mask_bins: int = 15
@@ -54,6 +57,10 @@ class AugmentationConfig:
         if len(self.noise_snr_db) != 2 or self.noise_snr_db[0] > self.noise_snr_db[1]:
             raise ValueError(
                 f"augmentation.noise_snr_db is a range, lower end first, not {self.noise_snr_db}"
+            )
+        if not 0 <= self.vocal_tract < 0.5:
+            raise ValueError(
+                f"augmentation.vocal_tract is a share from 0 to below 0.5, not {self.vocal_tract}"
             )
         if not 0 <= self.noise_probability <= 1 or not 0 <= self.time_mask_share <= 1:
             raise ValueError(
@@ -95,6 +102,43 @@ def equalize(
     curve = np.interp(np.sqrt(np.linspace(0.0, 1.0, len(spectrum))), knots, gains)
     filtered: NDArray[np.float64] = np.fft.irfft(spectrum * 10.0 ** (curve / 20.0), len(samples))
     return filtered.astype(np.float32)
+
+
+def perturb_vocal_tract(features: Tensor, centres: Tensor, share: float) -> Tensor:
+    """Stretch or squeeze the frequency axis of each utterance by a random factor (VTLP).
+
+    Args:
+        features: (B, T, D) log-mel features.
+        centres: (D,) centre frequency of each band in Hz, rising.
+        share: the factor is uniform between 1 - ``share`` and 1 + ``share``.
+
+    Returns:
+        (B, T, D): what was at a frequency is now at that frequency times the factor.
+    """
+    factors = 1.0 + share * (2.0 * torch.rand(features.size(0), 1, device=features.device) - 1.0)
+    sources = warped_frequencies(centres, 1.0 / factors)
+    upper = torch.searchsorted(centres, sources).clamp(1, len(centres) - 1)
+    below, above = centres[upper - 1], centres[upper]
+    share_above = ((sources - below) / (above - below)).clamp(0.0, 1.0)[:, None, :]
+    shape = features.shape
+    lower_values = features.gather(2, (upper - 1)[:, None, :].expand(shape))
+    upper_values = features.gather(2, upper[:, None, :].expand(shape))
+    return torch.lerp(lower_values, upper_values, share_above.to(features.dtype))
+
+
+def warped_frequencies(frequencies: Tensor, factors: Tensor) -> Tensor:
+    """Frequencies (D,) in Hz times ``factors`` (B, 1): (B, D), with the highest left in place.
+
+    Above 60 % of the highest (where the product or the frequency itself gets there), the curve is
+    the straight line to the highest (Jaitly and Hinton 2013, equation 1; they turn at 4.8 kHz
+    of 8).
+    """
+    top = frequencies[-1]
+    knee = 0.6 * top * factors.clamp(max=1.0)
+    slope = (top - knee) / (top - knee / factors)
+    return torch.where(
+        frequencies <= knee / factors, frequencies * factors, top - slope * (top - frequencies)
+    )
 
 
 def spec_augment(features: Tensor, lengths: Tensor, config: AugmentationConfig) -> Tensor:

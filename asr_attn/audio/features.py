@@ -74,6 +74,7 @@ class LogMel(nn.Module):
 
     window: Tensor
     bank: Tensor
+    centres: Tensor
     mean: Tensor
     deviation: Tensor
 
@@ -83,17 +84,10 @@ class LogMel(nn.Module):
         self.hop_length = config.hop_length
         n_fft = 1 << (config.window_length - 1).bit_length()
         self.n_fft = n_fft
-        bank = torchaudio.functional.melscale_fbanks(
-            n_fft // 2 + 1,
-            f_min=config.min_hz,
-            f_max=config.max_hz if config.max_hz is not None else config.sample_rate / 2,
-            n_mels=config.n_mels,
-            sample_rate=config.sample_rate,
-            norm="slaney",
-            mel_scale="slaney",
-        )
+        bank = _mel_bank(config, n_fft // 2 + 1)
         self.register_buffer("window", torch.hann_window(config.window_length), persistent=False)
         self.register_buffer("bank", bank, persistent=False)
+        self.register_buffer("centres", _band_centres(config), persistent=False)
         self.register_buffer("mean", torch.zeros(config.n_mels))
         self.register_buffer("deviation", torch.ones(config.n_mels))
 
@@ -140,3 +134,23 @@ class LogMel(nn.Module):
         frames_all = torch.cat(rows)
         self.mean.copy_(frames_all.mean(dim=0))
         self.deviation.copy_(frames_all.std(dim=0, correction=0).clamp(min=1e-3))
+
+
+def _mel_bank(config: FeaturesConfig, frequencies: int) -> Tensor:
+    """Weights (frequencies, D) of each band at equally spaced frequencies up to half the rate."""
+    return torchaudio.functional.melscale_fbanks(
+        frequencies,
+        f_min=config.min_hz,
+        f_max=config.max_hz if config.max_hz is not None else config.sample_rate / 2,
+        n_mels=config.n_mels,
+        sample_rate=config.sample_rate,
+        norm="slaney",
+        mel_scale="slaney",
+    )
+
+
+def _band_centres(config: FeaturesConfig) -> Tensor:
+    """Frequency (D,) in Hz at which each band weighs most, to about 1 Hz."""
+    size = config.sample_rate // 2
+    peaks = _mel_bank(config, size + 1).argmax(dim=0)
+    return peaks * (config.sample_rate / 2 / size)

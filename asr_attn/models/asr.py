@@ -5,7 +5,11 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from asr_attn.audio.augmentation import AugmentationConfig, spec_augment
+from asr_attn.audio.augmentation import (
+    AugmentationConfig,
+    perturb_vocal_tract,
+    spec_augment,
+)
 from asr_attn.audio.features import FeaturesConfig, LogMel
 from asr_attn.models.decoders import DECODERS, Decoder, DecoderConfig, LstmDecoderConfig
 from asr_attn.models.decoders.transformer import TransformerDecoderConfig, check_attention
@@ -58,13 +62,16 @@ class AsrModel(nn.Module):
         Args:
             waveforms: (B, samples) at the features' sample rate, zero where padded.
             lengths: (B,) samples of each.
-            augmentation: masks to lay over the features; none when not given.
+            augmentation: how to vary the features; not at all when not given.
 
         Returns:
             memory (B, S, D), float32, zero where padded, and lengths (B,) in memory steps.
         """
         features, frames = self.features(waveforms, lengths)
         if augmentation is not None:
+            if augmentation.vocal_tract:
+                centres = self.features.centres
+                features = perturb_vocal_tract(features, centres, augmentation.vocal_tract)
             features = spec_augment(features, frames, augmentation)
         memory, steps = self.encoder(features, frames)
         return memory.float(), steps

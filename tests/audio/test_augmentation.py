@@ -3,6 +3,8 @@ import pytest
 import torch
 
 from asr_attn.audio.augmentation import AugmentationConfig, perturb_waveform, spec_augment
+from asr_attn.audio.augmentation import perturb_vocal_tract, warped_frequencies
+from asr_attn.audio.features import FeaturesConfig, LogMel
 
 OFF = {"speed": (1.0,), "gain_db": 0.0, "frequency_masks": 0, "time_masks": 0}
 
@@ -205,3 +207,38 @@ def test_a_mask_wider_than_the_features_stays_inside():
 def test_refuses_settings_that_make_no_sense(wrong):
     with pytest.raises(ValueError, match="augmentation"):
         AugmentationConfig(**wrong)
+
+
+@pytest.mark.parametrize("factor", [0.8, 0.9, 1.0, 1.1, 1.25])
+def test_warped_frequencies_are_the_formula_of_the_paper(factor):
+    high, knee = 8000.0, 4800.0
+    frequencies = torch.linspace(0.0, high, 161, dtype=torch.float64)
+    expected = []
+    for f in frequencies.tolist():
+        if f <= knee * min(factor, 1.0) / factor:
+            expected.append(f * factor)
+        else:
+            turn = knee * min(factor, 1.0)
+            expected.append(high - (high - turn) / (high - turn / factor) * (high - f))
+    warped = warped_frequencies(frequencies, torch.tensor([[factor]], dtype=torch.float64))[0]
+    np.testing.assert_allclose(warped.numpy(), expected, rtol=1e-12, atol=1e-9)
+    assert (warped.diff() > 0).all()
+    assert warped[-1] == high
+
+
+def test_vocal_tract_moves_a_tone_by_at_most_the_share_and_to_both_sides():
+    log_mel = LogMel(FeaturesConfig())
+    tone = torch.from_numpy(sine(16000, 1500.0))[None].expand(200, -1)
+    features, _ = log_mel.log_mel(tone, torch.full((200,), 16000))
+    torch.manual_seed(0)
+    moved = perturb_vocal_tract(features, log_mel.centres, 0.2)
+    heard = log_mel.centres[moved[:, 50].argmax(dim=1)] / 1500.0
+    assert heard.min() == pytest.approx(0.8, abs=0.04)
+    assert heard.max() == pytest.approx(1.2, abs=0.04)
+    assert heard.mean() == pytest.approx(1.0, abs=0.03)
+
+
+def test_vocal_tract_of_no_share_changes_nothing():
+    features = torch.randn(3, 7, 80)
+    centres = LogMel(FeaturesConfig()).centres
+    torch.testing.assert_close(perturb_vocal_tract(features, centres, 0.0), features)
