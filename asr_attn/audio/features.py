@@ -138,7 +138,7 @@ class LogMel(nn.Module):
 
 def _mel_bank(config: FeaturesConfig, frequencies: int) -> Tensor:
     """Weights (frequencies, D) of each band at equally spaced frequencies up to half the rate."""
-    return torchaudio.functional.melscale_fbanks(
+    bank: Tensor = torchaudio.functional.melscale_fbanks(
         frequencies,
         f_min=config.min_hz,
         f_max=config.max_hz if config.max_hz is not None else config.sample_rate / 2,
@@ -147,6 +147,7 @@ def _mel_bank(config: FeaturesConfig, frequencies: int) -> Tensor:
         norm="slaney",
         mel_scale="slaney",
     )
+    return bank
 
 
 def _band_centres(config: FeaturesConfig) -> Tensor:

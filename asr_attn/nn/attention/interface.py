@@ -5,7 +5,7 @@ memory alone, and what depends on earlier steps goes in and comes out as state. 
 search can repeat and reorder them without knowing the mechanism.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -16,19 +16,36 @@ from torch import Tensor
 class AttentionKeys:
     """What attention needs of the memory, computed once per utterance.
 
+    Hypotheses of one utterance share its keys: of N queries the first ``each`` are for the first
+    row here, and so on. So a search that reorders the hypotheses of an utterance copies nothing.
+
     Attributes:
         keys: (B, H, S, A) what queries are compared with.
         values: (B, H, S, D / H) what contexts are made of.
         mask: (B, S) bool, True where a memory step is real.
+        each: hypotheses N / B that share a row.
     """
 
     keys: Tensor
     values: Tensor
     mask: Tensor
+    each: int = 1
+
+    @property
+    def allowed(self) -> Tensor:
+        """The mask for each of the N hypotheses: (N, 1, S)."""
+        return self.mask[:, None, None].expand(-1, self.each, -1, -1).flatten(0, 1)
 
     def select(self, index: Tensor) -> "AttentionKeys":
-        """Take the rows named by ``index`` (N,) along the batch."""
-        return AttentionKeys(self.keys[index], self.values[index], self.mask[index])
+        """Take the hypotheses named by ``index`` (N,)."""
+        rows, each = index // self.each, 1
+        if len(rows):
+            runs, counts = torch.unique_consecutive(rows, return_counts=True)
+            if counts.min() == counts.max():
+                rows, each = runs, int(counts[0])
+        if len(rows) == len(self.mask) and bool((rows == torch.arange(len(rows)).to(rows)).all()):
+            return replace(self, each=each)
+        return AttentionKeys(self.keys[rows], self.values[rows], self.mask[rows], each)
 
 
 @dataclass(frozen=True)

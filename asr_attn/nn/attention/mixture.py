@@ -135,7 +135,7 @@ class MixtureAttention(nn.Module):
         positions = torch.arange(keys.mask.size(1), device=query.device, dtype=means.dtype)
         distance = means[..., None] - positions  # (B, H, K, S)
         log_density = log_scale[..., None] - precision[..., None] * distance.square()
-        energies = log_density.logsumexp(dim=-2).masked_fill(~keys.mask[:, None, :], -torch.inf)
+        energies = log_density.logsumexp(dim=-2).masked_fill(~keys.allowed, -torch.inf)
         weights = energies.softmax(dim=-1)
         context = self.values.context(weights, keys)
         new = replace(state, previous=weights, total=state.total + weights, own=means)

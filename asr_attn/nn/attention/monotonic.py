@@ -127,7 +127,7 @@ class MonotonicAttention(nn.Module):
         energies = energies.to(at_least_float32(energies.dtype))
         if self.training and self.config.noise:
             energies = energies + self.config.noise * torch.randn_like(energies)
-        stop = energies.sigmoid().masked_fill(~keys.mask[:, None, :], 0.0)
+        stop = energies.sigmoid().masked_fill(~keys.allowed, 0.0)
         step = expected_stops(stop, state.own) if self.training else first_stops(stop, state.own)
         weights = step
         if self.chunk_score is not None:

@@ -1,6 +1,7 @@
-"""Scores: how well a query fits each step of the memory, as energies (B, H, S).
+"""Scores: how well a query fits each step of the memory, as energies (N, H, S).
 
 With several heads, query and keys are cut into as many equal parts, and each head scores its own.
+Of N queries, N / B in a row share the keys of one of B utterances; in training N is B.
 """
 
 import math
@@ -32,20 +33,22 @@ class Score(nn.Module):
         return split_heads(self.project_memory(memory), self.heads)
 
     def query(self, query: Tensor) -> Tensor:
-        """What is compared, of the query (B, Q): (B, H, A / H)."""
+        """What is compared, of the query (N, Q): (N, H, A / H)."""
         projected: Tensor = self.project_query(query)
         return projected.reshape(len(query), self.heads, -1)
 
     def forward(self, query: Tensor, keys: Tensor, state: AttentionState) -> Tensor:
-        """Energies (B, H, S) of ``query`` (B, Q) with ``keys`` (B, H, S, A / H)."""
-        return torch.matmul(keys, self.query(query)[..., None]).squeeze(-1)
+        """Energies (N, H, S) of ``query`` (N, Q) with ``keys`` (B, H, S, A / H)."""
+        queries = self.query(query).unflatten(0, (len(keys), -1))  # (B, N / B, H, A / H)
+        energies = torch.matmul(keys, queries.permute(0, 2, 3, 1))
+        return energies.permute(0, 3, 1, 2).flatten(0, 1)
 
 
 class ScaledDotScore(Score):
     """Products divided by the square root of their length (Vaswani et al. 2017, equation 1)."""
 
     def forward(self, query: Tensor, keys: Tensor, state: AttentionState) -> Tensor:
-        """Energies (B, H, S)."""
+        """Energies (N, H, S)."""
         return super().forward(query, keys, state) / math.sqrt(keys.size(-1))
 
 
@@ -76,7 +79,7 @@ class CosineScore(Score):
         return nn.functional.normalize(super().query(query), dim=-1)
 
     def forward(self, query: Tensor, keys: Tensor, state: AttentionState) -> Tensor:
-        """Energies (B, H, S)."""
+        """Energies (N, H, S)."""
         return super().forward(query, keys, state) * self.log_sharpness.exp()[:, None]
 
 
@@ -90,16 +93,20 @@ class AdditiveScore(Score):
         self.energy = nn.Parameter(torch.empty(heads, size // heads).uniform_(-bound, bound))
 
     def past(self, state: AttentionState) -> Tensor | None:
-        """What earlier steps add inside the tanh: (B, H, S, A / H), or nothing."""
+        """What earlier steps add inside the tanh: (N, H, S, A / H), or nothing."""
         return None
 
     def forward(self, query: Tensor, keys: Tensor, state: AttentionState) -> Tensor:
-        """Energies (B, H, S)."""
-        hidden = self.query(query)[:, :, None, :] + keys
+        """Energies (N, H, S)."""
+        queries = self.query(query)[:, :, None, :].unflatten(0, (len(keys), -1))
+        hidden = queries + keys[:, None]  # (B, N / B, H, S, A / H)
         past = self.past(state)
         if past is not None:
-            hidden = hidden + past
-        return torch.matmul(hidden.tanh(), self.energy[:, :, None]).squeeze(-1)
+            past = past.view_as(hidden)
+            # the largest tensors of a search: it needs no gradient, so it makes no more of them
+            hidden = hidden + past if torch.is_grad_enabled() else hidden.add_(past)
+        hidden = hidden.tanh() if torch.is_grad_enabled() else hidden.tanh_()
+        return torch.matmul(hidden, self.energy[:, :, None]).squeeze(-1).flatten(0, 1)
 
 
 class LocationScore(AdditiveScore):
@@ -142,7 +149,7 @@ class LocationScore(AdditiveScore):
         )
 
     def past(self, state: AttentionState) -> Tensor:
-        """What the filters see, projected: (B, H, S, A / H)."""
+        """What the filters see, projected: (N, H, S, A / H)."""
         seen = torch.stack([state.previous, state.total], dim=2).flatten(1, 2)
         filtered = self.filters(seen).unflatten(1, (self.heads, -1))
         return torch.matmul(filtered.transpose(2, 3), self.project_location)
@@ -159,7 +166,7 @@ class CoverageScore(AdditiveScore):
         self.project_coverage = nn.Parameter(torch.empty(heads, 1, size // heads).uniform_(-1, 1))
 
     def past(self, state: AttentionState) -> Tensor:
-        """The coverage, projected: (B, H, S, A / H)."""
+        """The coverage, projected: (N, H, S, A / H)."""
         return state.total[..., None] * self.project_coverage
 
 

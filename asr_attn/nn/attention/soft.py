@@ -149,7 +149,7 @@ class SoftAttention(nn.Module):
         """
         energies = self.score(query, keys.keys, state)
         energies = energies.to(at_least_float32(energies.dtype)) / self.config.temperature
-        allowed = self._allowed(keys.mask, state)
+        allowed = self._allowed(keys.allowed, state)
         if self.dynamics is None:
             weights = NORMALIZERS[self.config.normalizer](
                 energies.masked_fill(~allowed, -torch.inf)
@@ -163,13 +163,12 @@ class SoftAttention(nn.Module):
             own = self.dynamics.remember(torch.cat([query, context.to(query.dtype)], -1), own)
         return context, used, AttentionState(used, state.total + used, own, choice)
 
-    def _allowed(self, mask: Tensor, state: AttentionState) -> Tensor:
-        """Where attention may look: (B, H, S), or (B, 1, S) without a window."""
-        allowed = mask[:, None, :]
+    def _allowed(self, allowed: Tensor, state: AttentionState) -> Tensor:
+        """Where of (N, 1, S) attention may look: (N, H, S), or (N, 1, S) without a window."""
         back, ahead = self.config.window_back, self.config.window_ahead
         if back < 0 and ahead < 0:
             return allowed
-        steps = mask.size(1)
+        steps = allowed.size(2)
         window = window_around(
             state.previous, back if back >= 0 else steps, ahead if ahead >= 0 else steps
         )

@@ -36,7 +36,8 @@ class Values(nn.Module):
         return split_heads(self.project_in(memory), self.heads)
 
     def context(self, weights: Tensor, keys: AttentionKeys) -> Tensor:
-        """Contexts (B, D) of weights (B, H, S)."""
-        summed = torch.matmul(weights[:, :, None, :].to(keys.values.dtype), keys.values)
-        context: Tensor = self.project_out(summed.flatten(1))
+        """Contexts (N, D) of weights (N, H, S)."""
+        grouped = weights.to(keys.values.dtype).unflatten(0, (len(keys.values), -1))
+        summed = torch.matmul(grouped.transpose(1, 2), keys.values)  # (B, H, N / B, D / H)
+        context: Tensor = self.project_out(summed.transpose(1, 2).flatten(2).flatten(0, 1))
         return context
