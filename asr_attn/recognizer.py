@@ -1,7 +1,7 @@
 """Transcribing with a trained model: ``asr_attn.load(path).transcribe(...)``."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,9 @@ from asr_attn.checkpoint import TrainedModel, load_model
 from asr_attn.data.batches import pad_waveforms
 from asr_attn.data.manifest import Utterance
 from asr_attn.data.planning import plan_batches
-from asr_attn.decoding.beam import beam_search
-from asr_attn.decoding.greedy import greedy_search
+from asr_attn.decoding.hotwords import Hotword, HotwordScorer, fit_hotword
 from asr_attn.decoding.hypothesis import Hypothesis, SearchConfig
-from asr_attn.decoding.scorers import AttentionScorer
+from asr_attn.decoding.search import Weighted, search
 from asr_attn.errors import AudioError, InputError
 
 BATCH_SECONDS = 60.0
@@ -37,10 +36,13 @@ class Transcript:
     Attributes:
         text: words.
         duration: seconds of audio.
-        log_prob: natural logarithm of the model's probability of the text.
+        log_prob: weighted sum of what the scorers of the search gave; with attention alone, the
+            natural logarithm of the model's probability of the text.
         score: what hypotheses were ranked by (length-normalised ``log_prob``).
         truncated: True when the longest permitted output was reached before the end.
         silent: True when there was no sound to recognise.
+        parts: what each scorer of the search gave, without its weight; empty for greedy search.
+        alternatives: further hypotheses, next best first, where they were asked for.
     """
 
     text: str
@@ -49,6 +51,8 @@ class Transcript:
     score: float = 0.0
     truncated: bool = False
     silent: bool = False
+    parts: Mapping[str, float] = field(default_factory=dict)
+    alternatives: tuple["Transcript", ...] = ()
 
 
 class Recognizer:
@@ -57,11 +61,30 @@ class Recognizer:
     Args:
         model: from a model file.
         search: settings of the search.
+        hotwords: phrases to favour.
+
+    Raises:
+        InputError: a language model or a hotword does not go with the model.
     """
 
-    def __init__(self, model: TrainedModel, search: SearchConfig | None = None) -> None:
+    def __init__(
+        self,
+        model: TrainedModel,
+        search: SearchConfig | None = None,
+        hotwords: Sequence[Hotword] = (),
+    ) -> None:
         self.model = model
         self.search = search or SearchConfig()
+        self._further = self._further_scorers(hotwords)
+
+    def _further_scorers(self, hotwords: Sequence[Hotword]) -> list[Weighted]:
+        """Scorers that the model does not bring by itself."""
+        found: list[Weighted] = []
+        tokenizer, device = self.model.tokenizer, self.model.network.ctc.weight.device
+        if hotwords:
+            fitted = [fit_hotword(h, self.model.normalizer, tokenizer) for h in hotwords]
+            found.append((HotwordScorer(fitted, tokenizer, device), 1.0))
+        return found
 
     @property
     def sample_rate(self) -> int:
@@ -74,6 +97,7 @@ class Recognizer:
         sample_rate: int | None = None,
         *,
         beam: int | None = None,
+        nbest: int = 1,
     ) -> Transcript:
         """Transcribe one recording.
 
@@ -81,6 +105,7 @@ class Recognizer:
             audio: a file, or mono samples (samples,) with full scale ±1.
             sample_rate: of samples; the model's own when not given. Files know theirs.
             beam: open hypotheses of the search; 1 is greedy.
+            nbest: hypotheses to return; those after the best are its ``alternatives``.
 
         Raises:
             AudioError: the file or the samples cannot be used.
@@ -93,7 +118,7 @@ class Recognizer:
                 audio = audio.float() if audio.is_floating_point() else audio  # numpy lacks bf16
             rate = self.sample_rate if sample_rate is None else sample_rate
             samples = self._resampled(np.asarray(audio), rate)
-        return self.transcribe_samples([samples], beam=beam)[0]
+        return self.transcribe_samples([samples], beam=beam, nbest=nbest)[0]
 
     def _resampled(self, samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
         if samples.ndim != 1 or samples.size == 0:
@@ -123,7 +148,11 @@ class Recognizer:
 
     @torch.inference_mode()
     def transcribe_samples(
-        self, waveforms: Sequence[NDArray[np.float32]], *, beam: int | None = None
+        self,
+        waveforms: Sequence[NDArray[np.float32]],
+        *,
+        beam: int | None = None,
+        nbest: int = 1,
     ) -> list[Transcript]:
         """Transcribe mono waveforms (samples,) of the model's rate, all in one batch."""
         if not waveforms:
@@ -133,31 +162,34 @@ class Recognizer:
         device = network.ctc.weight.device
         padded, lengths = pad_waveforms(waveforms)
         memory, steps = network.encode(padded.to(device), lengths.to(device))
-        if config.beam == 1:
-            found = greedy_search(network.speller, memory, steps, config)
-        else:
-            scorer = AttentionScorer(network.speller)
-            lists = beam_search([(scorer, 1.0)], memory, steps, config)
-            found = [hypotheses[0] for hypotheses in lists]
-        return [self._transcript(h, waveform) for h, waveform in zip(found, waveforms)]
+        lists = search(network, memory, steps, config, self._further, nbest)
+        return [self._transcript(list_, waveform) for list_, waveform in zip(lists, waveforms)]
 
-    def _transcript(self, hypothesis: Hypothesis, waveform: NDArray[np.float32]) -> Transcript:
+    def _transcript(
+        self, hypotheses: Sequence[Hypothesis], waveform: NDArray[np.float32]
+    ) -> Transcript:
         duration = len(waveform) / self.sample_rate
         if float(np.abs(waveform).max(initial=0.0)) <= SILENCE:
             return Transcript("", duration, silent=True)
-        return Transcript(
-            " ".join(self.model.tokenizer.decode(hypothesis.tokens).split()),
-            duration,
-            hypothesis.log_prob,
-            hypothesis.score,
-            hypothesis.truncated,
+        best, *others = (
+            Transcript(
+                " ".join(self.model.tokenizer.decode(h.tokens).split()),
+                duration,
+                h.log_prob,
+                h.score,
+                h.truncated,
+                parts=h.parts,
+            )
+            for h in hypotheses
         )
+        return replace(best, alternatives=tuple(others))
 
     def transcribe_utterances(
         self,
         utterances: Sequence[Utterance],
         *,
         beam: int | None = None,
+        nbest: int = 1,
         batch_seconds: float = BATCH_SECONDS,
     ) -> Iterator[tuple[int, Transcript | AudioError]]:
         """Transcribe many recordings, in batches of similar duration.
@@ -165,6 +197,7 @@ class Recognizer:
         Args:
             utterances: what to transcribe; texts are not looked at.
             beam: open hypotheses of the search; 1 is greedy.
+            nbest: hypotheses to return of each.
             batch_seconds: audio that is recognised at once, padding included.
 
         Yields:
@@ -189,11 +222,14 @@ class Recognizer:
                 waveforms.append(waveform)
                 indices.append(i)
             if waveforms:
-                yield from zip(indices, self.transcribe_samples(waveforms, beam=beam))
+                yield from zip(indices, self.transcribe_samples(waveforms, beam=beam, nbest=nbest))
 
 
 def load(
-    path: str | Path, device: str | torch.device = "cpu", search: SearchConfig | None = None
+    path: str | Path,
+    device: str | torch.device = "cpu",
+    search: SearchConfig | None = None,
+    hotwords: Sequence[Hotword] = (),
 ) -> Recognizer:
     """Load a model file (or the folder of a run) for transcribing.
 
@@ -201,12 +237,14 @@ def load(
         path: the file or folder.
         device: cpu, cuda, cuda:1, mps; auto is cuda where there is one, else cpu.
         search: settings of the search; greedy when not given.
+        hotwords: phrases to favour.
 
     Raises:
         CheckpointError: it is missing, damaged or of another kind.
-        InputError: there is no such device.
+        InputError: there is no such device, or a language model or a hotword does not go with the
+            model.
     """
-    return Recognizer(load_model(path, usable_device(device)), search)
+    return Recognizer(load_model(path, usable_device(device)), search, hotwords)
 
 
 def usable_device(name: str | torch.device) -> torch.device:

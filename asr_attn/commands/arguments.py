@@ -33,7 +33,8 @@ folders below) and manifests (*.jsonl). Any sample rate and number of channels w
 
 A single FILE gives just its text. Otherwise each recording gives one line NAME<TAB>TEXT, in the
 order given; NAME is the path of a file, or the id of a manifest's utterance. The format jsonl gives
-one JSON object a line: id, audio, text, duration (seconds), score, log_prob, truncated, silent.
+one JSON object a line: id, audio, text, duration (seconds), score, log_prob, truncated, silent,
+parts (what each scorer of a beam search gave) and, with --nbest, alternatives.
 """
 _TRANSCRIBE_EXAMPLES = """\
 examples:
@@ -41,6 +42,8 @@ examples:
   asr-attn transcribe model.safetensors recordings/ --output transcripts.jsonl
   asr-attn transcribe model.safetensors *.flac --beam 8 > transcripts.txt
   asr-attn transcribe model.safetensors test.jsonl --format jsonl | head -n 3
+  asr-attn transcribe model.safetensors calls/ --beam 10 --ctc-weight 0.3 --lm words.arpa.gz
+  asr-attn transcribe model.safetensors calls/ --hotword "Kowalczyk:6" --hotwords names.txt
 
 """
 
@@ -122,6 +125,13 @@ def add_transcribe(commands: Commands) -> None:
         "--format",
         choices=("text", "jsonl"),
         help="default: jsonl if --output ends in .jsonl, else text",
+    )
+    parser.add_argument(
+        "--nbest",
+        metavar="N",
+        type=_positive_int,
+        default=1,
+        help="hypotheses to write of each recording, in the format jsonl (default 1)",
     )
     _add_search(parser)
     parser.set_defaults(device="auto", batch_seconds=60.0)
@@ -227,11 +237,47 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_beam(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    group = parser.add_argument_group("search")
+    group.add_argument(
         "--beam",
         metavar="N",
         type=_positive_int,
-        help="open hypotheses of the search; 1 is greedy and fastest (default)",
+        help="open hypotheses; 1 is greedy and fastest (default; 10 with CTC, a language model or "
+        "hotwords)",
+    )
+    group.add_argument(
+        "--ctc-weight",
+        metavar="W",
+        type=_number,
+        help="share of CTC in the score, from 0 (default) to 1; 0.3 is usual",
+    )
+    group.add_argument(
+        "--lm", metavar="FILE", type=Path, help="language model to listen to (.arpa, .arpa.gz)"
+    )
+    group.add_argument(
+        "--lm-weight", metavar="W", type=_number, help="of the language model (default 0.3)"
+    )
+    group.add_argument(
+        "--length-bonus",
+        metavar="W",
+        type=_number,
+        help="added for each token; for language models that make transcripts short",
+    )
+    group.add_argument(
+        "--length-exponent",
+        metavar="X",
+        type=_number,
+        help="scores are divided by tokens ** X (default 0.7, and 0 with a bonus or hotwords)",
+    )
+    group.add_argument(
+        "--hotword",
+        metavar="PHRASE[:BOOST]",
+        action="append",
+        help="phrase that is likely to be said; the boost (default 5) is added to the logarithm of "
+        "its probability; may be given several times",
+    )
+    group.add_argument(
+        "--hotwords", metavar="FILE", type=Path, help="file of such phrases, one a line"
     )
 
 
@@ -250,6 +296,16 @@ def _positive_int(text: str) -> int:
         value = 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
     return value
 
 

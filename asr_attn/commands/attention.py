@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asr_attn.commands.searching import SETTINGS, load_recognizer
 from asr_attn.commands.terminal import opened, refuse_overwriting, say
 from asr_attn.errors import InputError
 
@@ -46,11 +47,14 @@ def attention(args: argparse.Namespace) -> int:
             f"--output {output}: the ending says what is drawn, and {output.suffix or 'none'} is "
             f"not one of {', '.join(ENDINGS)}"
         )
-    if args.text is not None and args.beam is not None:
-        raise InputError("--beam goes with recognition, not with --text; leave one of them out")
-    from asr_attn.recognizer import load
-
-    result = _measure(load(args.checkpoint, args.device or "auto"), args)
+    if args.text is not None:
+        for name in ("beam", "hotword", "hotwords", *SETTINGS):
+            if getattr(args, name) is not None:
+                raise InputError(
+                    f"--{name.replace('_', '-')} goes with recognition, not with --text; leave one "
+                    "of them out"
+                )
+    result = _measure(load_recognizer(args), args)
     if output is not None:
         _draw(result, output)
     with opened(None) as stream:
@@ -77,7 +81,7 @@ def _measure(recognizer: "Recognizer", args: argparse.Namespace) -> _Result:
     if args.text is not None:
         text = _given_text(recognizer, args.text)
     else:
-        transcript = recognizer.transcribe_samples([samples], beam=args.beam)[0]
+        transcript = recognizer.transcribe_samples([samples])[0]
         warn(str(args.audio), transcript)
         text = transcript.text
     drawn = teacher_forced_attention(model, [samples], [model.tokenizer.encode(text)])[0]

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from asr_attn.commands.searching import SETTINGS, load_recognizer
 from asr_attn.commands.terminal import Progress, json_line, opened, refuse_overwriting, say
 from asr_attn.commands.transcribe import record, report_failures, warn, warn_of_long
 from asr_attn.data.manifest import Utterance, read_manifest
@@ -17,7 +18,10 @@ from asr_attn.text.normalizer import NormalizerConfig, normalize
 if TYPE_CHECKING:
     from asr_attn.recognizer import Recognizer, Transcript
 
-_FOR_MODELS = ("checkpoint", "manifest", "beam", "device", "batch_seconds", "hypotheses")
+_FOR_MODELS = (
+    *("checkpoint", "manifest", "beam", "device", "batch_seconds", "hypotheses"),
+    *("hotword", "hotwords", *SETTINGS),
+)
 _FOR_TEXTS = ("reference", "hypothesis", "normalize")
 _SHOWN_CHARACTERS = 10
 
@@ -69,13 +73,11 @@ def _evaluate_model(args: argparse.Namespace) -> int:
     outputs = {"--output": args.output, "--hypotheses": args.hypotheses}
     refuse_overwriting(outputs, [p for p in (args.checkpoint, args.manifest) if p.is_file()])
     utterances = read_manifest(args.manifest)
-    from asr_attn.recognizer import load
-
-    recognizer = load(args.checkpoint, args.device or "auto")
+    recognizer = load_recognizer(args)
     source = {
         "model": str(args.checkpoint),
         "manifest": str(args.manifest),
-        "beam": args.beam or recognizer.search.beam,
+        "beam": recognizer.search.beam,
     }
     warn_of_long(recognizer, utterances)
     _warn_of_unknown(recognizer, utterances, args.manifest)
@@ -125,7 +127,6 @@ def _recognize(
             return recognition.evaluate(
                 recognizer,
                 utterances,
-                beam=args.beam,
                 batch_seconds=args.batch_seconds or BATCH_SECONDS,
                 on_result=on_result,
             )

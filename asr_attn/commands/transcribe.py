@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asr_attn.audio.reading import audio_duration, find_audio
+from asr_attn.commands.searching import load_recognizer
 from asr_attn.commands.terminal import Progress, json_line, opened, refuse_overwriting, say
 from asr_attn.data.manifest import Utterance, read_manifest
 from asr_attn.errors import AudioError, InputError
@@ -59,9 +60,9 @@ def transcribe(args: argparse.Namespace) -> int:
     recordings = _gather(args.inputs)
     bare = len(args.inputs) == 1 and not manifests and not args.inputs[0].is_dir()
     _stop_if_none(recordings)
-    from asr_attn.recognizer import load
-
-    recognizer = load(args.checkpoint, args.device)
+    if args.nbest > 1 and not as_json:
+        raise InputError("--nbest needs --format jsonl")
+    recognizer = load_recognizer(args)
     warn_of_long(recognizer, recordings.utterances)
     with opened(output) as stream, Progress("transcribing", len(recordings.utterances)) as bar:
         for done in _in_order(recognizer, recordings, args, bar):
@@ -84,7 +85,7 @@ def transcribe(args: argparse.Namespace) -> int:
 
 def record(utterance: Utterance, transcript: "Transcript") -> dict[str, Any]:
     """A transcript as an object of JSON Lines."""
-    return {
+    found: dict[str, Any] = {
         "id": utterance.id,
         "audio": str(utterance.audio),
         "text": transcript.text,
@@ -94,6 +95,20 @@ def record(utterance: Utterance, transcript: "Transcript") -> dict[str, Any]:
         "truncated": transcript.truncated,
         "silent": transcript.silent,
     }
+    if transcript.parts:
+        found["parts"] = dict(transcript.parts)
+    if transcript.alternatives:
+        found["alternatives"] = [
+            {
+                "text": other.text,
+                "score": other.score,
+                "log_prob": other.log_prob,
+                "truncated": other.truncated,
+                "parts": dict(other.parts),
+            }
+            for other in transcript.alternatives
+        ]
+    return found
 
 
 def warn(name: str, transcript: "Transcript") -> None:
@@ -174,7 +189,7 @@ def _in_order(
     for _ in failures:
         bar.advance()
     for k, result in recognizer.transcribe_utterances(
-        [utterances[i] for i in readable], beam=args.beam, batch_seconds=args.batch_seconds
+        [utterances[i] for i in readable], nbest=args.nbest, batch_seconds=args.batch_seconds
     ):
         bar.advance()
         if isinstance(result, AudioError):

@@ -1,6 +1,7 @@
 """What a search returns, and its settings."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -10,13 +11,42 @@ class SearchConfig:
     """Settings of the search."""
 
     beam: int = 1
-    """Open hypotheses per utterance; 1 is greedy search."""
+    """Open hypotheses per utterance; with attention alone, 1 is greedy search."""
     length_exponent: float = 0.7
     """Hypotheses are ranked by log-probability / tokens ** length_exponent."""
     max_tokens_per_step: float = 1.0
     """Longest output, in tokens per memory step; a hypothesis that reaches it is marked."""
+    ctc_weight: float = 0.0
+    """Share of CTC in the joint score of attention and CTC (Watanabe et al. 2017)."""
+    lm: str | None = None
+    """File of a language model."""
+    lm_weight: float = 0.3
+    """Weight of the language model's log-probability."""
+    length_bonus: float = 0.0
+    """Added for each token."""
+    coverage: float = 0.0
+    """Added for each memory step that has been attended to (Chorowski and Jaitly 2017)."""
+    coverage_threshold: float = 0.5
+    """Attention, summed over tokens, from which on a memory step counts as attended to."""
+    patience: int = 10
+    """Steps without a better hypothesis after which a search ends whose scores have no bound."""
 
     def __post_init__(self) -> None:
+        if self.patience < 1:
+            raise ValueError(f"search.patience must be at least 1, not {self.patience}")
+        if not 0 <= self.ctc_weight <= 1:
+            raise ValueError(f"search.ctc_weight is a share from 0 to 1, not {self.ctc_weight}")
+        if self.length_exponent > 0 and (self.length_bonus or self.coverage):
+            raise ValueError(
+                "search.length_exponent divides scores by length, which turns search.length_bonus "
+                "and search.coverage around where they raise scores above 0; set "
+                "search.length_exponent=0 with them"
+            )
+        if self.ctc_weight == 1 and self.coverage:
+            raise ValueError("search.coverage needs attention: set search.ctc_weight below 1")
+        for name in ("lm_weight", "coverage", "coverage_threshold"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"search.{name} must not be negative: {getattr(self, name)}")
         if self.beam < 1:
             raise ValueError(f"search.beam must be at least 1, not {self.beam}")
         if self.length_exponent < 0:
@@ -25,6 +55,11 @@ class SearchConfig:
             raise ValueError(
                 f"search.max_tokens_per_step must be above 0, not {self.max_tokens_per_step}"
             )
+
+    @property
+    def plain(self) -> bool:
+        """Whether attention is all that is asked."""
+        return not (self.ctc_weight or self.lm or self.length_bonus or self.coverage)
 
     def max_tokens(self, lengths: Tensor) -> Tensor:
         """Most tokens, end of sentence included, for memories of ``lengths`` (B,): (B,)."""
@@ -41,12 +76,15 @@ class Hypothesis:
 
     Attributes:
         tokens: ids without start and end of sentence.
-        log_prob: natural logarithm of its probability, end of sentence included.
+        log_prob: weighted sum of the scorers, end of sentence included; with attention alone, the
+            natural logarithm of its probability.
         score: what it was ranked by (length-normalised ``log_prob``).
         truncated: True when the longest permitted output was reached before its end.
+        parts: what each scorer gave, by its name, without its weight.
     """
 
     tokens: tuple[int, ...]
     log_prob: float
     score: float
     truncated: bool = False
+    parts: Mapping[str, float] = field(default_factory=dict)

@@ -58,6 +58,7 @@ def test_json_lines_hold_everything(asr, model_file, manifest, recordings, tmp_p
             "log_prob": pytest.approx(expected.log_prob, abs=1e-3),
             "truncated": expected.truncated,
             "silent": False,
+            "parts": {"attention": pytest.approx(expected.log_prob, abs=1e-3)},
         }
     code, out, _ = asr("transcribe", model_file, recordings / "0.wav", "--format", "jsonl")
     assert [record["id"] for record in json_lines(out)] == [str(recordings / "0.wav")]

@@ -5,7 +5,7 @@ search that does not reorder the state is found out.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -40,6 +40,9 @@ class ToyState:
 
 class ToyDecoder:
     """Both a decoder and a scorer; ``memory[:, 0, 0]`` is the number of the utterance."""
+
+    name = "toy"
+    gain = 0.0
 
     def __init__(self, seed: int, vocabulary: int, forbidden: tuple[int, ...] = ()) -> None:
         self.seed = seed
@@ -269,6 +272,70 @@ def test_a_scorer_of_weight_zero_says_nothing():
     config = SearchConfig(beam=3)
     found = beam_search([(first, 1.0), (second, 0.0)], *place, config, 2)
     same(found[0], beam_search([(first, 1.0)], *place, config, 2)[0])
+
+
+class Praise(ToyDecoder):
+    """Scores that may be above 0, at most ``gain``."""
+
+    def __init__(self, seed: int, vocabulary: int, gain: float = 1.5) -> None:
+        super().__init__(seed, vocabulary)
+        self.gain = gain
+        self.most = 1.5
+
+    def next(self, utterance: int, history: tuple[int, ...]) -> np.ndarray:
+        return self.most + 0.3 * super().next(utterance, history)
+
+
+@pytest.mark.parametrize("exponent", EXPONENTS)
+@pytest.mark.parametrize("beam", [2, 5, 256])
+def test_scores_above_zero_are_searched_to_their_bound(exponent, beam):
+    """A long hypothesis may overtake a finished one, so the search must not stop at it."""
+    config = SearchConfig(beam=beam, length_exponent=exponent)
+    longer = 0
+    for seed in range(12):
+        scorers = [(ToyDecoder(seed, 4), 0.5), (Praise(seed, 4), 1.0)]
+        found = beam_search(scorers, *memory_of([0, 1], [3, 2]), config, 2)
+        for row, size in enumerate((3, 2)):
+            expected = patient_beam(scorers, row, size, config)
+            same(found[row], expected[:2])
+        longer += len(found[0][0].tokens) > 1
+    assert longer > 3
+
+
+def test_scores_without_a_bound_end_by_patience():
+    long, patient = memory_of([0], [30]), SearchConfig(beam=3, patience=100)
+    steps = []
+    for patience in (1, 3, 100):
+        toy = ToyDecoder(1, 4)
+        unbounded = Praise(1, 4, gain=math.inf)
+        count = 0
+
+        def counted(tokens: Tensor, state: ToyState, toy: ToyDecoder = toy):
+            nonlocal count
+            count += 1
+            return ToyDecoder.score(toy, tokens, state)
+
+        toy.score = counted  # type: ignore[method-assign]
+        config = replace(patient, patience=patience, length_exponent=0.0)
+        found = beam_search([(toy, 1.0), (unbounded, 0.1)], *long, config)
+        assert found[0]
+        steps.append(count)
+    assert steps[0] < steps[1] < steps[2] == 31
+
+
+def test_parts_are_what_each_scorer_gave():
+    first, second = ToyDecoder(0, 5), ToyDecoder(1, 5)
+    first.name, second.name = "first", "second"
+    config = SearchConfig(beam=4)
+    lists = beam_search([(first, 0.7), (second, 0.3)], *memory_of([0, 1], [4, 6]), config, 3)
+    for utterance, hypotheses in enumerate(lists):
+        for h in hypotheses:
+            tokens = [*h.tokens] + [EOS] * (not h.truncated)
+            for scorer in (first, second):
+                expected = score_of([(scorer, 1.0)], utterance, tokens)
+                assert h.parts[scorer.name] == pytest.approx(expected, abs=1e-4)
+            total = 0.7 * h.parts["first"] + 0.3 * h.parts["second"]
+            assert h.log_prob == pytest.approx(total, abs=1e-4)
 
 
 def test_refuses_to_search_without_scorers():

@@ -1,0 +1,64 @@
+"""The search that a model is used with: which scorers are asked, and by which algorithm."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from torch import Tensor
+
+from asr_attn.decoding.beam import beam_search
+from asr_attn.decoding.bonuses import LengthBonus
+from asr_attn.decoding.ctc_prefix import CtcPrefixScorer
+from asr_attn.decoding.greedy import greedy_search
+from asr_attn.decoding.hypothesis import Hypothesis, SearchConfig
+from asr_attn.decoding.scorers import AttentionScorer, Scorer
+from asr_attn.models.asr import AsrModel
+
+Weighted = tuple[Scorer, float]
+"""A scorer and its weight."""
+
+
+def model_scorers(network: AsrModel, config: SearchConfig) -> list[Weighted]:
+    """The scorers that a model brings by itself, with their weights."""
+    share = 1.0 - config.ctc_weight
+    found: list[Weighted] = []
+    if share > 0:
+        attention = AttentionScorer(
+            network.speller, config.coverage / share, config.coverage_threshold
+        )
+        found.append((attention, share))
+    if config.ctc_weight > 0:
+        found.append((CtcPrefixScorer(network.ctc_log_probs), config.ctc_weight))
+    if config.length_bonus != 0:
+        found.append((LengthBonus(network.ctc.out_features, config.length_bonus), 1.0))
+    return found
+
+
+def search(
+    network: AsrModel,
+    memory: Tensor,
+    lengths: Tensor,
+    config: SearchConfig,
+    further: Sequence[Weighted] = (),
+    nbest: int = 1,
+) -> list[list[Hypothesis]]:
+    """Find what was said: by greedy search where attention alone is asked with a beam of 1.
+
+    Args:
+        network: the model.
+        memory: (B, S, D).
+        lengths: (B,).
+        config: settings.
+        further: scorers beside those of the model, such as a language model. Where one of them can
+            raise a score above 0, as hotwords do, hypotheses are ranked by their scores as they
+            are: divided by a power of its length, a score above 0 would make short ones better.
+        nbest: hypotheses to return per utterance.
+
+    Returns:
+        Up to ``nbest`` hypotheses per utterance, best first; at least one.
+    """
+    if config.plain and config.beam == 1 and nbest == 1 and not further:
+        return [[found] for found in greedy_search(network.speller, memory, lengths, config)]
+    if any(scorer.gain > 0 for scorer, _ in further):
+        config = replace(config, length_exponent=0.0)
+    scorers = [*model_scorers(network, config), *further]
+    return beam_search(scorers, memory, lengths, config, nbest)
