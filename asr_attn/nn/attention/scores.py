@@ -84,7 +84,11 @@ class CosineScore(Score):
 
 
 class AdditiveScore(Score):
-    """``w . tanh(W query + V memory_s + b)`` (Bahdanau et al. 2015, appendix A.1.2)."""
+    """``w . tanh(W query + V memory_s + b)`` (Bahdanau et al. 2015, appendix A.1.2).
+
+    Computed as ``w . (2 sigmoid(2 x) - 1)``, which is the same: torch's sigmoid takes a sixth of
+    the time of its tanh on a CPU, and this is where most of the time of a search goes.
+    """
 
     def __init__(self, query_size: int, memory_size: int, size: int, heads: int) -> None:
         super().__init__(query_size, memory_size, size, heads)
@@ -92,21 +96,61 @@ class AdditiveScore(Score):
         bound = (size / heads) ** -0.5
         self.energy = nn.Parameter(torch.empty(heads, size // heads).uniform_(-bound, bound))
 
-    def past(self, state: AttentionState) -> Tensor | None:
-        """What earlier steps add inside the tanh: (N, H, S, A / H), or nothing."""
+    def keys(self, memory: Tensor) -> Tensor:
+        """Twice the projected memory (B, S, D): (B, H, S, A / H)."""
+        return 2.0 * super().keys(memory)
+
+    def past(self, state: AttentionState) -> tuple[Tensor, Tensor] | None:
+        """What earlier steps add inside the tanh: features (N, H, S, C), their weights (H, C, A / H).
+
+        Nothing for attention to content alone.
+        """
         return None
 
     def forward(self, query: Tensor, keys: Tensor, state: AttentionState) -> Tensor:
         """Energies (N, H, S)."""
-        queries = self.query(query)[:, :, None, :].unflatten(0, (len(keys), -1))
-        hidden = queries + keys[:, None]  # (B, N / B, H, S, A / H)
+        queries = 2.0 * self.query(query)[:, :, None, :]  # (N, H, 1, A / H)
         past = self.past(state)
-        if past is not None:
-            past = past.view_as(hidden)
-            # the largest tensors of a search: it needs no gradient, so it makes no more of them
-            hidden = hidden + past if torch.is_grad_enabled() else hidden.add_(past)
-        hidden = hidden.tanh() if torch.is_grad_enabled() else hidden.tanh_()
-        return torch.matmul(hidden, self.energy[:, :, None]).squeeze(-1).flatten(0, 1)
+        if torch.is_grad_enabled() or query.device.type != "cpu":
+            hidden = queries.unflatten(0, (len(keys), -1)) + keys[:, None]
+            if past is not None:
+                hidden = hidden + torch.matmul(past[0], 2.0 * past[1]).view_as(hidden)
+            products = torch.matmul(hidden.sigmoid(), self.energy[:, :, None]).flatten(0, 1)
+        else:
+            products = self._one_by_one(queries, keys, past)
+        return 2.0 * products.squeeze(-1) - self.energy.sum(dim=-1)[:, None]
+
+    def _one_by_one(
+        self, queries: Tensor, keys: Tensor, past: tuple[Tensor, Tensor] | None
+    ) -> Tensor:
+        """Products ``w . sigmoid(2 x)`` of one hypothesis after the other.
+
+        What is inside the sigmoid is the largest tensor of a search by far; that of one hypothesis
+        stays in the processor's cache, which makes it several times as fast.
+
+        Args:
+            queries: (N, H, 1, A / H), doubled.
+            keys: (B, H, S, A / H), doubled.
+            past: as from ``past``.
+
+        Returns:
+            (N, H, S, 1).
+        """
+        each = len(queries) // len(keys)
+        if past is not None:  # the query is one more feature, the same at every step
+            features = nn.functional.pad(past[0], (0, 1), value=1.0)
+            weights = (2.0 * past[1]).expand(len(queries), -1, -1, -1)
+            weights = torch.cat([weights, queries], dim=2)
+        energy = self.energy[:, :, None]
+        products = []
+        for row in range(len(queries)):
+            own = keys[row // each]
+            if past is None:
+                hidden = own + queries[row]
+            else:
+                hidden = torch.baddbmm(own, features[row], weights[row])
+            products.append(torch.bmm(hidden.sigmoid_(), energy))
+        return torch.stack(products)
 
 
 class LocationScore(AdditiveScore):
@@ -148,11 +192,11 @@ class LocationScore(AdditiveScore):
             torch.empty(heads, channels, size // heads).uniform_(-bound, bound)
         )
 
-    def past(self, state: AttentionState) -> Tensor:
-        """What the filters see, projected: (N, H, S, A / H)."""
+    def past(self, state: AttentionState) -> tuple[Tensor, Tensor]:
+        """What the filters see."""
         seen = torch.stack([state.previous, state.total], dim=2).flatten(1, 2)
         filtered = self.filters(seen).unflatten(1, (self.heads, -1))
-        return torch.matmul(filtered.transpose(2, 3), self.project_location)
+        return filtered.transpose(2, 3), self.project_location
 
 
 class CoverageScore(AdditiveScore):
@@ -165,9 +209,9 @@ class CoverageScore(AdditiveScore):
         super().__init__(query_size, memory_size, size, heads)
         self.project_coverage = nn.Parameter(torch.empty(heads, 1, size // heads).uniform_(-1, 1))
 
-    def past(self, state: AttentionState) -> Tensor:
-        """The coverage, projected: (N, H, S, A / H)."""
-        return state.total[..., None] * self.project_coverage
+    def past(self, state: AttentionState) -> tuple[Tensor, Tensor]:
+        """The coverage."""
+        return state.total[..., None], self.project_coverage
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
