@@ -14,14 +14,15 @@ SpeechBrain is not among the requirements: `pip install speechbrain==1.1.2`.
 
 Examples:
   python benchmarks/search_speed.py
-  python benchmarks/search_speed.py --model runs/fsdd-strings --manifest data/fsdd/strings/test.jsonl
+  python benchmarks/search_speed.py --model runs/strings --manifest data/fsdd/strings/test.jsonl
 """
 
 import argparse
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from asr_attn.data.manifest import read_manifest
 from asr_attn.decoding.beam import beam_search
 from asr_attn.decoding.ctc_prefix import CtcPrefixScorer
 from asr_attn.decoding.hypothesis import SearchConfig
-from asr_attn.decoding.scorers import AttentionScorer
+from asr_attn.decoding.scorers import AttentionScorer, Scorer
 from asr_attn.models.decoders.lstm import LstmDecoder, LstmDecoderConfig
 from asr_attn.nn.attention import SoftAttentionConfig
 from asr_attn.text.tokenizer import BLANK, EOS
@@ -84,7 +85,7 @@ def ours_random(beam: int, tokens: int, ctc: float, steps: int, head: Head) -> S
 
 def ours(decoder: LstmDecoder, head: nn.Module, config: SearchConfig) -> Search:
     """Our search."""
-    scorers = [
+    scorers: list[tuple[Scorer, float]] = [
         (AttentionScorer(decoder), 1.0 - config.ctc_weight),
         (CtcPrefixScorer(lambda m: head(m).log_softmax(dim=-1)), config.ctc_weight),
     ]
@@ -164,7 +165,6 @@ class OurDecoderTheirSearch(S2SBeamSearcher):  # type: ignore[misc]
 
     def reset_mem(self, batch_size: int, device: Any) -> None:
         """The state is made at the first step."""
-        return None
 
     def forward_step(self, tokens: Tensor, state: Any, memory: Tensor, lengths: Tensor) -> Any:
         """One step of our decoder."""
@@ -180,7 +180,7 @@ class OurDecoderTheirSearch(S2SBeamSearcher):  # type: ignore[misc]
         return state.select(index)
 
 
-def rounds_of(sides: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
+def rounds_of(sides: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
     """Seconds of each side in each round; they take turns, after one round to warm up."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(rounds + 1):
@@ -204,10 +204,7 @@ def same_work(options: argparse.Namespace) -> None:
             lengths = torch.full((batch,), options.steps)
             arguments = (options.beam, options.tokens, ctc, options.steps, head)
             searches = {"ours": ours_random(*arguments), "theirs": theirs_random(*arguments)}
-            sides = {
-                name: (lambda search=search: search(memory, lengths))  # type: ignore[misc]
-                for name, search in searches.items()
-            }
+            sides = {name: partial(search, memory, lengths) for name, search in searches.items()}
             seconds = rounds_of(sides, options.rounds)
             print(f"| {batch} | {ctc} | {row(seconds, batch)} |", flush=True)
 
@@ -249,26 +246,22 @@ def same_model(options: argparse.Namespace) -> None:
                 "ours": ours(network.decoder, network.ctc, config),
                 "theirs": theirs(searcher),
             }
-            found: dict[str, list[list[int]]] = {}
-
-            def work(name: str) -> None:
-                found[name] = [
-                    tokens
-                    for memory, lengths in memories  # noqa: B023
-                    for tokens, _ in searches[name](memory, lengths)  # noqa: B023
-                ]
-
-            sides = {name: (lambda name=name: work(name)) for name in searches}  # type: ignore[misc]
+            sides = {name: partial(find, search, memories) for name, search in searches.items()}
             seconds = rounds_of(sides, options.rounds)
             scores = {
-                name: statistics.mean(model_scores(network, memories, found[name], ctc))
-                for name in searches
+                name: statistics.mean(model_scores(network, memories, find(search, memories), ctc))
+                for name, search in searches.items()
             }
             print(
                 f"| {batch} | {ctc} | {row(seconds, len(utterances))} | "
                 f"{scores['ours']:.4f} | {scores['theirs']:.4f} |",
                 flush=True,
             )
+
+
+def find(search: Search, memories: list[tuple[Tensor, Tensor]]) -> list[list[int]]:
+    """What a search finds in batches of memories."""
+    return [tokens for memory, lengths in memories for tokens, _ in search(memory, lengths)]
 
 
 @torch.inference_mode()

@@ -2,8 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from asr_attn.audio.augmentation import AugmentationConfig, perturb_waveform, spec_augment
-from asr_attn.audio.augmentation import perturb_vocal_tract, warped_frequencies
+from asr_attn.audio.augmentation import (
+    AugmentationConfig,
+    perturb_vocal_tract,
+    perturb_waveform,
+    spec_augment,
+    warped_frequencies,
+)
 from asr_attn.audio.features import FeaturesConfig, LogMel
 
 OFF = {"speed": (1.0,), "gain_db": 0.0, "frequency_masks": 0, "time_masks": 0}

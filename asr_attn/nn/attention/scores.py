@@ -39,7 +39,7 @@ class Score(nn.Module):
 
     def forward(self, query: Tensor, keys: Tensor, state: AttentionState) -> Tensor:
         """Energies (N, H, S) of ``query`` (N, Q) with ``keys`` (B, H, S, A / H)."""
-        queries = self.query(query).unflatten(0, (len(keys), -1))  # (B, N / B, H, A / H)
+        queries = grouped(self.query(query), len(keys))  # (B, N / B, H, A / H)
         energies = torch.matmul(keys, queries.permute(0, 2, 3, 1))
         return energies.permute(0, 3, 1, 2).flatten(0, 1)
 
@@ -101,9 +101,10 @@ class AdditiveScore(Score):
         return 2.0 * super().keys(memory)
 
     def past(self, state: AttentionState) -> tuple[Tensor, Tensor] | None:
-        """What earlier steps add inside the tanh: features (N, H, S, C), their weights (H, C, A / H).
+        """What earlier steps add inside the tanh, or nothing.
 
-        Nothing for attention to content alone.
+        Returns:
+            features (N, H, S, C) and their weights (H, C, A / H).
         """
         return None
 
@@ -112,7 +113,7 @@ class AdditiveScore(Score):
         queries = 2.0 * self.query(query)[:, :, None, :]  # (N, H, 1, A / H)
         past = self.past(state)
         if torch.is_grad_enabled() or query.device.type != "cpu":
-            hidden = queries.unflatten(0, (len(keys), -1)) + keys[:, None]
+            hidden = grouped(queries, len(keys)) + keys[:, None]
             if past is not None:
                 hidden = hidden + torch.matmul(past[0], 2.0 * past[1]).view_as(hidden)
             products = torch.matmul(hidden.sigmoid(), self.energy[:, :, None]).flatten(0, 1)
@@ -212,6 +213,11 @@ class CoverageScore(AdditiveScore):
     def past(self, state: AttentionState) -> tuple[Tensor, Tensor]:
         """The coverage."""
         return state.total[..., None], self.project_coverage
+
+
+def grouped(x: Tensor, utterances: int) -> Tensor:
+    """Hypotheses (N, ...) by the B ``utterances`` they belong to: (B, N / B, ...)."""
+    return x.reshape(utterances, -1, *x.shape[1:])
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:

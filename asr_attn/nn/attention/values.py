@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from asr_attn.nn.attention.interface import AttentionKeys
-from asr_attn.nn.attention.scores import split_heads
+from asr_attn.nn.attention.scores import grouped, split_heads
 
 
 class Values(nn.Module):
@@ -37,7 +37,7 @@ class Values(nn.Module):
 
     def context(self, weights: Tensor, keys: AttentionKeys) -> Tensor:
         """Contexts (N, D) of weights (N, H, S)."""
-        grouped = weights.to(keys.values.dtype).unflatten(0, (len(keys.values), -1))
-        summed = torch.matmul(grouped.transpose(1, 2), keys.values)  # (B, H, N / B, D / H)
+        together = grouped(weights.to(keys.values.dtype), len(keys.values))
+        summed = torch.matmul(together.transpose(1, 2), keys.values)  # (B, H, N / B, D / H)
         context: Tensor = self.project_out(summed.transpose(1, 2).flatten(2).flatten(0, 1))
         return context
