@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import soxr
@@ -16,8 +17,10 @@ from asr_attn.data.manifest import Utterance
 from asr_attn.data.planning import plan_batches
 from asr_attn.decoding.hotwords import Hotword, HotwordScorer, fit_hotword
 from asr_attn.decoding.hypothesis import Hypothesis, SearchConfig
+from asr_attn.decoding.scorers import Scorer
 from asr_attn.decoding.search import Weighted, search
 from asr_attn.errors import AudioError, InputError
+from asr_attn.lm.loading import load_scorer
 
 BATCH_SECONDS = 60.0
 """Audio that is recognised at once, padding included."""
@@ -81,6 +84,9 @@ class Recognizer:
         """Scorers that the model does not bring by itself."""
         found: list[Weighted] = []
         tokenizer, device = self.model.tokenizer, self.model.network.ctc.weight.device
+        if self.search.lm is not None and self.search.lm_weight > 0:
+            scorer = load_scorer(Path(self.search.lm), tokenizer).to(device)
+            found.append((cast(Scorer, scorer), self.search.lm_weight))
         if hotwords:
             fitted = [fit_hotword(h, self.model.normalizer, tokenizer) for h in hotwords]
             found.append((HotwordScorer(fitted, tokenizer, device), 1.0))

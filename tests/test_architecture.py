@@ -12,7 +12,7 @@ FLOORS = [
     {"errors", "files"},
     {"nn", "text"},
     {"audio"},
-    {"models", "data"},
+    {"models", "data", "lm"},
     {"decoding", "checkpoint"},
     {"evaluation", "recognizer", "settings", "config"},
     {"training", "cli", "commands"},

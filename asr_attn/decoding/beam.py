@@ -76,7 +76,8 @@ def beam_search(
     finished hypotheses that no open one can overtake: a scorer states how much one token can add
     at most (``gain``; 0 for log-probabilities), so what an open hypothesis can reach is known
     for each length that it may yet have. Where a scorer cannot say (an infinite ``gain``), an
-    utterance is closed as soon as ``config.patience`` steps have brought no better one.
+    utterance is closed when for ``config.patience`` steps on end all open hypotheses, as they
+    are, have ranked below the ``nbest`` finished ones.
 
     Args:
         scorers: scorers with weights that are not negative; those of weight 0 are not asked.
@@ -163,7 +164,7 @@ class _Finished:
         self.nbest = nbest
         self.limit = limit
         self.hypotheses: list[Hypothesis] = []
-        self.improved = 0
+        self.behind = 0
         lengths = np.arange(limit + 1, dtype=np.float64)
         self.divisors = np.maximum(lengths, 1.0) ** config.length_exponent
 
@@ -173,8 +174,6 @@ class _Finished:
         value = float(slots.totals[row, slot])
         truncated = tokens[-1] != EOS
         score = self.config.rank(value, len(tokens))
-        if len(self.hypotheses) < self.nbest or score > self._worst_wanted():
-            self.improved = len(tokens)
         parts = dict(zip(self.names, slots.parts[row, slot].tolist()))
         text = tokens if truncated else tokens[:-1]
         self.hypotheses.append(Hypothesis(text, value, score, truncated, parts))
@@ -186,7 +185,9 @@ class _Finished:
         if len(self.hypotheses) < self.nbest:
             return False
         if not np.isfinite(self.gain):
-            return step - self.improved >= self.config.patience
+            ahead = self.config.rank(best_open, step) > self._worst_wanted()
+            self.behind = 0 if ahead else self.behind + 1
+            return self.behind >= self.config.patience
         more = np.arange(1, self.limit - step + 1)
         reachable = (best_open + self.gain * more) / self.divisors[step + 1 :]
         return self._worst_wanted() >= float(reachable.max())

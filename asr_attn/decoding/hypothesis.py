@@ -29,7 +29,8 @@ class SearchConfig:
     coverage_threshold: float = 0.5
     """Attention, summed over tokens, from which on a memory step counts as attended to."""
     patience: int = 10
-    """Steps without a better hypothesis after which a search ends whose scores have no bound."""
+    """Steps on end in which all open hypotheses are behind, after which a search ends whose scores
+    have no bound."""
 
     def __post_init__(self) -> None:
         if self.patience < 1:

@@ -9,6 +9,7 @@ from asr_attn.decoding.beam import beam_search
 from asr_attn.decoding.bonuses import LengthBonus
 from asr_attn.decoding.ctc_prefix import CtcPrefixScorer
 from asr_attn.decoding.greedy import greedy_search
+from asr_attn.decoding.hotwords import HotwordScorer
 from asr_attn.decoding.hypothesis import Hypothesis, SearchConfig
 from asr_attn.decoding.scorers import AttentionScorer, Scorer
 from asr_attn.models.asr import AsrModel
@@ -48,9 +49,9 @@ def search(
         memory: (B, S, D).
         lengths: (B,).
         config: settings.
-        further: scorers beside those of the model, such as a language model. Where one of them can
-            raise a score above 0, as hotwords do, hypotheses are ranked by their scores as they
-            are: divided by a power of its length, a score above 0 would make short ones better.
+        further: scorers beside those of the model, such as a language model. With hotwords, which
+            may raise a score above 0, hypotheses are ranked by their scores as they are: divided
+            by a power of its length, a score above 0 would make short ones better.
         nbest: hypotheses to return per utterance.
 
     Returns:
@@ -58,7 +59,7 @@ def search(
     """
     if config.plain and config.beam == 1 and nbest == 1 and not further:
         return [[found] for found in greedy_search(network.speller, memory, lengths, config)]
-    if any(scorer.gain > 0 for scorer, _ in further):
+    if any(isinstance(scorer, HotwordScorer) for scorer, _ in further):
         config = replace(config, length_exponent=0.0)
     scorers = [*model_scorers(network, config), *further]
     return beam_search(scorers, memory, lengths, config, nbest)

@@ -116,3 +116,40 @@ def test_settings_of_recognition_do_not_go_with_texts_or_a_given_text(
     assert "--ctc-weight goes with a model" in refused("evaluate", *texts, "--ctc-weight", "0.3")
     given = ("attention", model_file, recordings / "0.wav", "--text", "a b")
     assert "--hotword goes with recognition" in refused(*given, "--hotword", "a")
+
+
+def lm_of(asr, tmp_path, name: str, text: str, *options: object):
+    source, model = tmp_path / f"{name}.txt", tmp_path / f"{name}.arpa.gz"
+    source.write_text(text, encoding="utf-8")
+    code, _, _ = asr("lm", "train", source, "--order", 3, "--output", model, *options)
+    assert code == 0
+    return model
+
+
+@pytest.mark.parametrize("units", ["words", "tokens"])
+def test_a_language_model_draws_the_search_to_its_texts(
+    asr, model_file, recordings, tmp_path, units
+):
+    options = ("--units", units, "--model", model_file)
+    lm = lm_of(asr, tmp_path, units, "b b b\n" * 5 + "b b\n" * 5, *options)
+    sound = recordings / "0.wav"
+    weighed = ("--lm", lm, "--lm-weight", 30, "--format", "jsonl", "--beam", 8)
+    code, out, _ = asr("transcribe", model_file, sound, *weighed)
+    assert code == 0
+    record = records(out)[0]
+    assert set(record["text"]) <= {"b", " "}
+    expected = record["parts"]["attention"] + 30 * record["parts"]["language model"]
+    assert record["log_prob"] == pytest.approx(expected, rel=1e-4)
+    plain = load(model_file).transcribe(sound)
+    assert not set(plain.text) <= {"b", " "}
+
+
+def test_a_language_model_of_other_tokens_is_refused(
+    asr, refused, model_file, recordings, tmp_path
+):
+    lm = lm_of(asr, tmp_path, "other", "xyz xy\n", "--units", "characters")
+    message = refused("transcribe", model_file, recordings / "0.wav", "--lm", lm)
+    assert "other.arpa.gz: its tokens are not those of the recogniser" in message
+    assert "'x'" in message
+    missing = refused("transcribe", model_file, recordings / "0.wav", "--lm", "none.arpa")
+    assert "none.arpa" in missing

@@ -323,6 +323,25 @@ def test_scores_without_a_bound_end_by_patience():
     assert steps[0] < steps[1] < steps[2] == 31
 
 
+class Long(ToyDecoder):
+    """Nearly sure of one token twenty times and then of the end; anything else is unlikely."""
+
+    gain = math.inf
+
+    def next(self, utterance: int, history: tuple[int, ...]) -> np.ndarray:
+        out = np.full(4, -9.0)
+        out[EOS if len(history) > 20 else 2] = -0.01
+        return out
+
+
+@pytest.mark.parametrize("exponent", EXPONENTS)
+def test_patience_waits_for_hypotheses_that_are_ahead(exponent):
+    """The empty text ends at once, far behind; the one that is ahead ends twenty steps later."""
+    config = SearchConfig(beam=3, patience=1, length_exponent=exponent)
+    found = beam_search([(Long(0, 4), 1.0)], *memory_of([0], [30]), config)
+    assert found[0][0].tokens == (2,) * 20
+
+
 def test_parts_are_what_each_scorer_gave():
     first, second = ToyDecoder(0, 5), ToyDecoder(1, 5)
     first.name, second.name = "first", "second"

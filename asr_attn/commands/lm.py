@@ -1,0 +1,170 @@
+"""``asr-attn lm``: n-gram language models out of text, and how well they predict text."""
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asr_attn.commands.terminal import Progress, opened, refuse_overwriting, say
+from asr_attn.errors import InputError
+from asr_attn.lm import corpus
+from asr_attn.lm.arpa import read_arpa, write_arpa
+from asr_attn.lm.kneser_ney import KneserNeyConfig, Training, steps
+from asr_attn.lm.kneser_ney import train as train_ngrams
+from asr_attn.lm.ngrams import SPACE
+from asr_attn.lm.storage import Workspace
+from asr_attn.text.normalizer import NormalizerConfig
+from asr_attn.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from asr_attn.lm.perplexity import Perplexity
+
+_MEGABYTE = 1_000_000
+_LEAST_MEGABYTES = 10
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How texts are read.
+
+    Attributes:
+        split: into symbols.
+        vocabulary: symbols that are known beforehand.
+        normalizer: how texts are spelt.
+    """
+
+    split: corpus.Splitter
+    vocabulary: tuple[str, ...]
+    normalizer: NormalizerConfig | None
+
+
+def train(args: argparse.Namespace) -> int:
+    """Run ``asr-attn lm train``; returns the exit code.
+
+    Raises:
+        InputError: the arguments or the files cannot be used.
+    """
+    config = KneserNeyConfig(args.order, tuple(args.prune))
+    if args.memory < _LEAST_MEGABYTES:
+        raise InputError(f"--memory {args.memory} is too little; give {_LEAST_MEGABYTES} or more")
+    _refuse_missing(args.texts)
+    refuse_overwriting({"--output": args.output}, args.texts)
+    reading = _reading(args.units, args)
+    with Workspace(args.memory * _MEGABYTE) as workspace:
+        with Progress("training", _megabytes(args.texts) + steps(args.order)) as bar:
+            sentences = _sentences(args.texts, reading, bar)
+            training = train_ngrams(sentences, config, workspace, reading.vocabulary, bar.advance)
+        write_arpa(args.output, training.ngrams)
+        _tell(args.output, training)
+    return 0
+
+
+def score(args: argparse.Namespace) -> int:
+    """Run ``asr-attn lm score``; returns the exit code.
+
+    Raises:
+        InputError: the arguments or the files cannot be used.
+    """
+    _refuse_missing(args.texts)
+    from asr_attn.lm.ngram import NgramModel
+    from asr_attn.lm.perplexity import measure
+
+    model = NgramModel(read_arpa(args.arpa))
+    units = args.units or ("characters" if SPACE in model.symbols else "words")
+    with Progress("scoring", _megabytes(args.texts)) as bar:
+        result = measure(model, _sentences(args.texts, _reading(units, args), bar))
+    figures = result.to_dict()
+    with opened(None) as stream:
+        if args.format == "json":
+            source = {"model": str(args.arpa), "order": model.order, "units": units}
+            stream.write(json.dumps({**source, **figures}, indent=2, allow_nan=False) + "\n")
+        else:
+            stream.write(_table(result, units))
+    return 0
+
+
+def _reading(units: str, args: argparse.Namespace) -> _Reading:
+    tokenizer: Tokenizer | None = None
+    normalizer = NormalizerConfig() if args.normalize else None
+    if args.model is not None:
+        from asr_attn.checkpoint import load_model
+
+        model = load_model(args.model)
+        tokenizer, normalizer = model.tokenizer, model.normalizer
+    if units == "words":
+        return _Reading(corpus.split_words, (), normalizer)
+    if units == "characters":
+        return _Reading(corpus.split_characters, (), normalizer)
+    if tokenizer is None:
+        raise InputError("--units tokens needs the recogniser whose tokens they are; give --model")
+    from asr_attn.lm.vocabulary import token_symbols
+
+    return _Reading(corpus.split_tokens(tokenizer), tuple(token_symbols(tokenizer)), normalizer)
+
+
+def _sentences(paths: list[Path], reading: _Reading, bar: Progress) -> Iterator[list[str]]:
+    """The sentences of the files, at least one; the bar advances with every megabyte read.
+
+    Raises:
+        InputError: there are none, or a file cannot be read.
+    """
+    waiting = 0
+
+    def on_read(size: int) -> None:
+        nonlocal waiting
+        waiting += size
+        while waiting >= _MEGABYTE:
+            waiting -= _MEGABYTE
+            bar.advance()
+
+    lines = corpus.read_lines(paths, reading.normalizer, on_read)
+    sentences = corpus.sentences(lines, reading.split)
+    first = next(sentences, None)
+    if first is None:
+        names = ", ".join(map(str, paths))
+        raise InputError(f"{names}: there are no words in it; give text with one sentence a line")
+    return chain([first], sentences)
+
+
+def _megabytes(paths: list[Path]) -> int:
+    return sum(path.stat().st_size for path in paths) // _MEGABYTE
+
+
+def _refuse_missing(paths: list[Path]) -> None:
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"{path}: there is no such text file; check the path")
+        if path.is_dir():
+            raise InputError(f"{path} is a folder; name text files")
+
+
+def _table(result: "Perplexity", units: str) -> str:
+    """The figures for people."""
+    share = 100 * result.unknown / max(1, result.tokens)
+    rows = [
+        ("perplexity", f"{result.perplexity:.2f}"),
+        (f"without unknown {units}", f"{result.known_perplexity:.2f}"),
+        (f"unknown {units}", f"{result.unknown} ({share:.2f} %)"),
+        (units, f"{result.tokens}"),
+        ("sentences", f"{result.sentences}"),
+    ]
+    width = max(len(name) for name, _ in rows)
+    return "".join(f"{name.ljust(width)}  {value}\n" for name, value in rows)
+
+
+def _tell(output: Path, training: Training) -> None:
+    sizes = ", ".join(f"{len(order):,}" for order in training.ngrams.orders)
+    fallback = ""
+    if training.fallback:
+        lengths = " and ".join(map(str, training.fallback))
+        fallback = (
+            f"; the text allows no estimate of the discounts for length {lengths}, which are "
+            "0.5, 1 and 1.5 instead"
+        )
+    say(
+        f"{output}: n-grams of length 1 to {len(training.ngrams.orders)}: {sizes}; from "
+        f"{training.tokens:,} tokens in {training.sentences:,} sentences{fallback}"
+    )

@@ -1,0 +1,153 @@
+"""The arguments of ``asr-attn lm``, and what its help says.
+
+What a command needs is imported when it runs.
+"""
+
+import argparse
+from pathlib import Path
+
+from asr_attn.commands.arguments import Commands, Parser
+
+_EPILOG = """\
+exit codes:
+  0  done
+  2  nothing done: what was given cannot be used
+"""
+
+_LM = """\
+Train n-gram language models for the search, and measure them.
+"""
+
+_TRAIN = """\
+Train an n-gram language model and write it as an ARPA file.
+
+Text files have one sentence a line and may be compressed (.gz, .xz); of manifests (*.jsonl) the
+texts are read. Empty lines are left out. Smoothing is interpolated modified Kneser-Ney, and the
+file is what KenLM's lmplz would write. With --model, texts are spelt as they were in the training
+of that recogniser, which a language model that is to be used with it needs.
+
+Units are words, characters (a space is the symbol <space>) or the tokens of the recogniser.
+"""
+_TRAIN_EXAMPLES = """\
+examples:
+  asr-attn lm train corpus.txt.xz --order 3 --output words.arpa.gz --model runs/digits
+  asr-attn lm train corpus.txt --order 6 --units tokens --model runs/digits --output tokens.arpa
+  asr-attn lm train train.jsonl --order 4 --units characters --normalize --output characters.arpa
+  asr-attn lm train big.txt.gz --order 4 --prune 0 0 1 --memory 4000 --output pruned.arpa.gz
+
+"""
+
+_SCORE = """\
+Measure how well a language model predicts a text: its perplexity, which is lower for better ones.
+
+Ends of sentences are predicted as well. Out-of-vocabulary words count with the probability that
+the model gives to <unk>, or not at all. Perplexities of words and of characters do not compare.
+"""
+_SCORE_EXAMPLES = """\
+examples:
+  asr-attn lm score words.arpa.gz dev.txt
+  asr-attn lm score tokens.arpa dev.jsonl --model runs/digits --units tokens --format json
+
+"""
+
+
+def add_lm(commands: Commands) -> None:
+    """Add ``asr-attn lm`` and its commands."""
+    parser = commands.add_parser(
+        "lm",
+        help="train and measure language models",
+        description=_LM,
+        epilog="asr-attn lm COMMAND --help explains a command.",
+        allow_abbrev=False,
+    )
+    inner: Commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_train(inner)
+    _add_score(inner)
+
+
+def _add_train(commands: Commands) -> None:
+    parser = _command(commands, "train", "make a model from text", _TRAIN, _TRAIN_EXAMPLES)
+    parser.set_defaults(run=_train)
+    parser.add_argument("texts", metavar="TEXT", type=Path, nargs="+", help="text or manifest")
+    parser.add_argument(
+        "--order", metavar="N", type=int, required=True, help="length of the longest n-grams"
+    )
+    parser.add_argument(
+        "--output", metavar="FILE", type=Path, required=True, help="FILE.arpa or FILE.arpa.gz"
+    )
+    parser.add_argument(
+        "--units",
+        choices=("words", "characters", "tokens"),
+        default="words",
+        help="what the model is of; tokens are those of --model (default: words)",
+    )
+    _add_spelling(parser)
+    parser.add_argument(
+        "--prune",
+        metavar="T",
+        type=int,
+        nargs="+",
+        default=(),
+        help="leave out n-grams of length 1, 2, ... that come T times or less; the first is 0",
+    )
+    parser.add_argument(
+        "--memory",
+        metavar="MB",
+        type=int,
+        default=1000,
+        help="memory to work in; what does not fit goes to temporary files (default: 1000)",
+    )
+
+
+def _add_score(commands: Commands) -> None:
+    parser = _command(commands, "score", "measure a model on text", _SCORE, _SCORE_EXAMPLES)
+    parser.set_defaults(run=_score)
+    parser.add_argument("arpa", metavar="FILE.arpa", type=Path, help="language model")
+    parser.add_argument("texts", metavar="TEXT", type=Path, nargs="+", help="text or manifest")
+    parser.add_argument(
+        "--units",
+        choices=("words", "characters", "tokens"),
+        help="what the model is of (default: characters if it knows <space>, else words)",
+    )
+    _add_spelling(parser)
+    parser.add_argument(
+        "--format", choices=("text", "json"), default="text", help="of the figures; default: text"
+    )
+
+
+def _command(
+    commands: Commands, name: str, summary: str, description: str, examples: str
+) -> Parser:
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=examples + _EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def _add_spelling(parser: Parser) -> None:
+    spelling = parser.add_mutually_exclusive_group()
+    spelling.add_argument(
+        "--model",
+        metavar="CHECKPOINT",
+        type=Path,
+        help="spell texts as this recogniser does (model file, or folder of a run)",
+    )
+    spelling.add_argument(
+        "--normalize", action="store_true", help="ignore letter case and punctuation"
+    )
+
+
+def _train(args: argparse.Namespace) -> int:
+    from asr_attn.commands.lm import train
+
+    return train(args)
+
+
+def _score(args: argparse.Namespace) -> int:
+    from asr_attn.commands.lm import score
+
+    return score(args)

@@ -1,0 +1,1 @@
+"""Language models of n-grams: training, files, and scores for the search."""
