@@ -31,23 +31,37 @@ from asr_attn.nn.attention import ATTENTIONS
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = Path(__file__).resolve().parent / "results"
 TEST = "data/fsdd/strings/test.jsonl"
+LISTENER = ["model.encoder.stride=3"]
+"""Settings of the listener: a memory step each 60 ms."""
 
 
 def contestants() -> dict[str, list[str]]:
     """Name of each contestant and its settings: all attentions, then encoders with decoders."""
     pairs = {
-        f"{encoder}+{decoder}": [f"model.encoder={encoder}", *_decoder(decoder)]
+        f"{encoder}+{decoder}": [
+            f"model.encoder={encoder}",
+            *LISTENER * (encoder == "listener"),
+            *_decoder(decoder),
+        ]
         for encoder in ENCODERS
         for decoder in DECODERS
         if (encoder, decoder) != ("listener", "lstm")
     }
-    return {name: [f"model.attention={name}"] for name in ATTENTIONS} | pairs
+    return {name: [f"model.attention={name}", *LISTENER] for name in ATTENTIONS} | pairs
 
 
 def _decoder(name: str) -> list[str]:
     if name == "lstm":
         return []
     return [f"model.decoder={name}", "model.attention=scaled_dot", "model.attention.heads=4"]
+
+
+def overrides(name: str, seed: int, folder: Path) -> list[str]:
+    """What ``train.py`` is told: to begin a run, or to go on with one that was stopped."""
+    if (folder / "last.ckpt").exists():
+        return [f"resume={folder}"]
+    own = [*contestants()[name], f"seed={seed}", f"run_dir={folder}"]
+    return ["experiment=attention_zoo", *own]
 
 
 def compete(name: str, seed: int, runs: Path) -> str:
@@ -57,13 +71,10 @@ def compete(name: str, seed: int, runs: Path) -> str:
         return f"{name}, seed {seed}: done before"
     folder = runs / f"{name}-{seed}"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(ROOT / "train.py"), "experiment=attention_zoo"]
     start = time.monotonic()
     if not (folder / "finished").exists():
-        resume = [f"resume={folder}"] if (folder / "last.ckpt").exists() else None
-        own = [*contestants()[name], f"seed={seed}", f"run_dir={folder}"]
         trained = subprocess.run(
-            [*command, *(resume or own)],
+            [sys.executable, str(ROOT / "train.py"), *overrides(name, seed, folder)],
             cwd=ROOT,
             env=environment,
             capture_output=True,

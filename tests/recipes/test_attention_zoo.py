@@ -45,6 +45,16 @@ def test_every_contestant_composes_and_builds_what_its_name_says(name: str) -> N
     AsrModel(config.features, config.model, 20)
 
 
+def test_a_stopped_run_is_gone_on_with_under_its_own_settings(tmp_path):
+    """Settings beside ``resume`` are refused."""
+    overrides = load("run").overrides
+    begin = overrides("gmm", 2, tmp_path)
+    assert begin[0] == "experiment=attention_zoo"
+    assert {"model.attention=gmm", "seed=2", f"run_dir={tmp_path}"} < set(begin)
+    (tmp_path / "last.ckpt").touch()
+    assert overrides("gmm", 2, tmp_path) == [f"resume={tmp_path}"]
+
+
 def result(name: str, seed: int, errors: int, aligned: list[bool]) -> dict[str, object]:
     figures = {"training_speed": 80.0, "real_time_factor": 0.01, "parameters": 1_200_000}
     return {"name": name, "seed": seed, "wer": errors / 100, "aligned": aligned, **figures}
