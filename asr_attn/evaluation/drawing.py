@@ -115,7 +115,7 @@ def save_figure(figure: "Figure", path: Path, dpi: int = 150) -> None:
 
 @contextmanager
 def drawing_settings() -> Iterator[None]:
-    """Text in SVG stays text, files repeat to the bit, and missing letters are no warning."""
+    """Text in SVG stays text, files repeat, and missing letters are no warning."""
     import matplotlib
 
     with (
