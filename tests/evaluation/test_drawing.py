@@ -83,12 +83,12 @@ def test_rows_that_are_too_many_to_name_are_thinned_out():
     assert figure.get_size_inches()[1] < 16
 
 
-@pytest.mark.parametrize(("ending", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
 def same_but_for_names(data: bytes) -> bytes:
     """Without the names of clip paths, which matplotlib makes of addresses in memory."""
     return re.sub(rb"\bp[0-9a-f]{10}\b", b"p", data)
 
 
+@pytest.mark.parametrize(("ending", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
 def test_files_are_whole_and_repeat(tmp_path, ending, start):
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # letters that the font lacks are no warning
