@@ -54,6 +54,8 @@ def test_hotwords_are_the_same_on_the_command_line_in_a_file_and_in_python(
     assert "c a b" in expected.text
     assert "c a b" not in plain.text
     assert expected.parts["hotwords"] >= 40.0
+    # above 0, where dividing by length would make long sentences worse
+    assert expected.score == expected.log_prob > 0
 
 
 def test_more_than_attention_widens_the_beam_unless_it_is_given(
