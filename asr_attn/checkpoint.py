@@ -1,8 +1,8 @@
 """Model files: everything needed to transcribe, in one safetensors file.
 
 The file holds the weights (feature statistics among them); its metadata holds, as JSON, the
-format version, the settings of features and model, the tokenizer and the text normaliser, and
-facts about the training. Loading it runs no pickled code.
+format version, the settings of features and model, the tokenizer and the text normaliser, the
+calibration of its confidence, and facts about the training. Loading it runs no pickled code.
 """
 
 import json
@@ -21,6 +21,7 @@ from asr_attn.errors import CheckpointError
 from asr_attn.files import atomic_path
 from asr_attn.models.asr import AsrModel, ModelConfig
 from asr_attn.models.build import model_config_from_dict
+from asr_attn.models.confidence import Calibration
 from asr_attn.text.normalizer import NormalizerConfig
 from asr_attn.text.tokenizer import Tokenizer, tokenizer_from_dict
 
@@ -42,6 +43,7 @@ class TrainedModel:
         tokenizer: text to tokens and back.
         normalizer: how text was written in training.
         info: facts about the training (data, WER, version); JSON values only.
+        calibration: how sure a word is; None until it is learnt on speech that was held out.
     """
 
     network: AsrModel
@@ -50,6 +52,7 @@ class TrainedModel:
     tokenizer: Tokenizer
     normalizer: NormalizerConfig
     info: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Calibration | None = None
 
 
 def save_model(path: Path, model: TrainedModel) -> None:
@@ -65,6 +68,7 @@ def save_model(path: Path, model: TrainedModel) -> None:
         "tokenizer": model.tokenizer.to_dict(),
         "normalizer": asdict(model.normalizer),
         "info": dict(model.info),
+        "calibration": model.calibration.to_dict() if model.calibration else None,
     }
     tensors = {
         name: tensor.detach().cpu().contiguous()
@@ -114,6 +118,8 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> TrainedM
         config = model_config_from_dict(description["model"])
         tokenizer = tokenizer_from_dict(description["tokenizer"])
         normalizer = _settings(NormalizerConfig, description["normalizer"])
+        learnt = description.get("calibration")  # models of before there was one have none
+        calibration = None if learnt is None else Calibration.from_dict(learnt)
         network = AsrModel(features, config, len(tokenizer))
         network.load_state_dict(tensors)
     except CheckpointError as error:
@@ -125,9 +131,8 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> TrainedM
         ) from error
     network.to(device).eval()
     info = description.get("info")
-    return TrainedModel(
-        network, features, config, tokenizer, normalizer, info if isinstance(info, dict) else {}
-    )
+    facts = info if isinstance(info, dict) else {}
+    return TrainedModel(network, features, config, tokenizer, normalizer, facts, calibration)
 
 
 def _settings(kind: type[T], data: Any) -> T:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from asr_attn import __version__
 from asr_attn.commands.arguments import Parser, add_attention, add_evaluate, add_transcribe
+from asr_attn.commands.calibrate_arguments import add_calibrate
 from asr_attn.commands.lm_arguments import add_lm
 from asr_attn.commands.terminal import abandon_output, prepare_output, say
 from asr_attn.errors import InputError
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     add_transcribe(commands)
     add_evaluate(commands)
     add_attention(commands)
+    add_calibrate(commands)
     add_lm(commands)
     return parser
 

@@ -10,15 +10,19 @@ import soxr
 import torch
 from numpy.typing import NDArray
 
+from asr_attn.audio.pauses import speech_steps
 from asr_attn.audio.reading import read_audio
 from asr_attn.checkpoint import TrainedModel, load_model
 from asr_attn.data.batches import pad_waveforms
 from asr_attn.data.manifest import Utterance
 from asr_attn.data.planning import plan_batches
+from asr_attn.decoding.doubts import Doubt
 from asr_attn.decoding.hotwords import Hotword, HotwordScorer, fit_hotword
-from asr_attn.decoding.hypothesis import Hypothesis, SearchConfig
+from asr_attn.decoding.hypothesis import SearchConfig
+from asr_attn.decoding.recheck import Checked, checked_search
 from asr_attn.decoding.scorers import Scorer
-from asr_attn.decoding.search import Weighted, search
+from asr_attn.decoding.search import Weighted
+from asr_attn.decoding.words import Word, word_confidence, words_of
 from asr_attn.errors import AudioError, InputError
 from asr_attn.lm.loading import load_scorer
 
@@ -45,7 +49,14 @@ class Transcript:
         truncated: True when the longest permitted output was reached before the end.
         silent: True when there was no sound to recognise.
         parts: what each scorer of the search gave, without its weight; empty for greedy search.
-        alternatives: further hypotheses, next best first, where they were asked for.
+        words: the words, when each was said and how sure that is.
+        confidence: mean confidence of the words; without words, that nothing was said. See
+            ``Recognizer.calibrated``.
+        doubts: loops, speech left out and ends that came too soon, as attention and CTC show them.
+        searched_again: True when the text comes from a further search, with safer settings, since
+            there were more doubts of what the first one found.
+        alternatives: further hypotheses, next best first, where they were asked for; without words
+            and doubts.
     """
 
     text: str
@@ -55,6 +66,10 @@ class Transcript:
     truncated: bool = False
     silent: bool = False
     parts: Mapping[str, float] = field(default_factory=dict)
+    words: tuple[Word, ...] = ()
+    confidence: float | None = None
+    doubts: tuple[Doubt, ...] = ()
+    searched_again: bool = False
     alternatives: tuple["Transcript", ...] = ()
 
 
@@ -168,27 +183,44 @@ class Recognizer:
         device = network.ctc.weight.device
         padded, lengths = pad_waveforms(waveforms)
         memory, steps = network.encode(padded.to(device), lengths.to(device))
-        lists = search(network, memory, steps, config, self._further, nbest)
-        return [self._transcript(list_, waveform) for list_, waveform in zip(lists, waveforms)]
+        rate, seconds = self.sample_rate, network.seconds_per_step
+        silent = [float(np.abs(waveform).max(initial=0.0)) <= SILENCE for waveform in waveforms]
+        speech = [
+            np.zeros(count, bool) if quiet else speech_steps(waveform, rate, count, seconds)
+            for waveform, quiet, count in zip(waveforms, silent, steps.tolist())
+        ]
+        found = checked_search(network, memory, steps, speech, config, self._further, nbest)
+        durations = [len(waveform) / rate for waveform in waveforms]
+        return [
+            Transcript("", duration, silent=True) if quiet else self._transcript(checked, duration)
+            for checked, duration, quiet in zip(found, durations, silent)
+        ]
 
-    def _transcript(
-        self, hypotheses: Sequence[Hypothesis], waveform: NDArray[np.float32]
-    ) -> Transcript:
-        duration = len(waveform) / self.sample_rate
-        if float(np.abs(waveform).max(initial=0.0)) <= SILENCE:
-            return Transcript("", duration, silent=True)
+    def _transcript(self, checked: Checked, duration: float) -> Transcript:
+        network, tokenizer = self.model.network, self.model.tokenizer
         best, *others = (
             Transcript(
-                " ".join(self.model.tokenizer.decode(h.tokens).split()),
+                " ".join(tokenizer.decode(h.tokens).split()),
                 duration,
                 h.log_prob,
                 h.score,
                 h.truncated,
                 parts=h.parts,
             )
-            for h in hypotheses
+            for h in checked.hypotheses
         )
-        return replace(best, alternatives=tuple(others))
+        words = words_of(checked.reading, tokenizer, network.seconds_per_step, duration)
+        sure = word_confidence(words, self.model.calibration)
+        return replace(
+            best,
+            words=tuple(replace(word, confidence=c) for word, c in zip(words, sure)),
+            confidence=float(np.mean(sure))
+            if words
+            else float(np.exp(checked.reading.log_probs[-1])),
+            doubts=checked.doubts,
+            searched_again=checked.again,
+            alternatives=tuple(others),
+        )
 
     def transcribe_utterances(
         self,

@@ -11,6 +11,7 @@ import torch
 from asr_attn.audio.features import FeaturesConfig
 from asr_attn.checkpoint import TrainedModel, load_model, save_model
 from asr_attn.errors import CheckpointError, InputError
+from asr_attn.models.confidence import Calibration
 from asr_attn.recognizer import Recognizer
 from asr_attn.text.normalizer import NormalizerConfig
 
@@ -59,12 +60,19 @@ def test_round_trip_is_exact(tiny_model, model_file):
 def test_settings_that_are_not_the_defaults_come_back(tiny_model, tmp_path):
     features = FeaturesConfig(sample_rate=8000, n_mels=16, min_hz=50, max_hz=3000.0)
     normalizer = NormalizerConfig(lowercase=False, keep_punctuation=True)
+    calibration = Calibration(("a", "b"), (0.1, -2.0), (1.0, 3.0), (0.5, 0.0), -0.3)
     model = TrainedModel(
-        tiny_model.network, features, tiny_model.config, tiny_model.tokenizer, normalizer
+        tiny_model.network,
+        features,
+        tiny_model.config,
+        tiny_model.tokenizer,
+        normalizer,
+        calibration=calibration,
     )
     save_model(tmp_path / "m.safetensors", model)
     loaded = load_model(tmp_path / "m.safetensors")
     assert (loaded.features, loaded.normalizer, loaded.info) == (features, normalizer, {})
+    assert loaded.calibration == calibration
 
 
 def test_folder_of_a_run_stands_for_its_model(model_file, tmp_path):

@@ -14,6 +14,12 @@ _SHORTEST_WORD = 8
 """Frames; shorter sounds are clicks and breaths."""
 
 
+SPEECH_LEVEL = 0.4
+"""Loudness from which on there is speech: 0 is the background, 1 the loudest frames."""
+SHORTEST_PAUSE = 8
+"""Frames of 10 ms; shorter gaps are closures of consonants and belong to the speech."""
+
+
 def sounding_stretches(
     levels: NDArray[np.float64], threshold: float, shortest_pause: int
 ) -> list[tuple[int, int]]:
@@ -43,6 +49,31 @@ def loudness(samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float
     quiet, loud = np.percentile(decibels, (10, 98))
     scaled: NDArray[np.float64] = (decibels - quiet) / max(float(loud - quiet), 1e-6)
     return scaled
+
+
+def speech_steps(
+    samples: NDArray[np.float32], sample_rate: int, steps: int, seconds_per_step: float
+) -> NDArray[np.bool_]:
+    """Mark the memory steps that carry speech, by loudness.
+
+    Args:
+        samples: (samples,) of one utterance.
+        sample_rate: in Hz.
+        steps: S.
+        seconds_per_step: seconds of audio that one step stands for.
+
+    Returns:
+        (S,) bool; all True where the loudness tells nothing.
+    """
+    everything = np.ones(steps, dtype=bool)
+    if len(samples) < 3 * (sample_rate // FRAMES_PER_SECOND):
+        return everything
+    found = sounding_stretches(loudness(samples, sample_rate), SPEECH_LEVEL, SHORTEST_PAUSE)
+    speech = np.zeros(steps, dtype=bool)
+    for start, end in found:
+        edges = np.array([start, end]) / FRAMES_PER_SECOND / seconds_per_step
+        speech[int(edges[0]) : int(np.ceil(edges[1]))] = True
+    return speech if speech.any() else everything
 
 
 def word_boundaries_by_pauses(

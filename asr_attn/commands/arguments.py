@@ -12,7 +12,7 @@ from asr_attn.errors import InputError
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
-_EPILOG = """\
+EPILOG = """\
 exit codes:
   0  all done
   1  some recordings could not be read; the others are done
@@ -34,7 +34,12 @@ folders below) and manifests (*.jsonl). Any sample rate and number of channels w
 A single FILE gives just its text. Otherwise each recording gives one line NAME<TAB>TEXT, in the
 order given; NAME is the path of a file, or the id of a manifest's utterance. The format jsonl gives
 one JSON object a line: id, audio, text, duration (seconds), score, log_prob, truncated, silent,
-parts (what each scorer of a beam search gave) and, with --nbest, alternatives.
+confidence, words (each with its start and end in seconds, its confidence, and how far attention
+agrees with the times), doubts (loops, skips, early ends), searched_again, parts (what each scorer
+of a beam search gave) and, with --nbest, alternatives.
+
+Where attention or CTC show that words were repeated or left out, the recording is searched again
+with safer settings. Doubts that are left are told on standard error.
 """
 _TRANSCRIBE_EXAMPLES = """\
 examples:
@@ -100,7 +105,7 @@ def add_transcribe(commands: Commands) -> None:
         "transcribe",
         help="write down what is said in recordings",
         description=_TRANSCRIBE,
-        epilog=_TRANSCRIBE_EXAMPLES + _EPILOG,
+        epilog=_TRANSCRIBE_EXAMPLES + EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -133,7 +138,7 @@ def add_transcribe(commands: Commands) -> None:
         default=1,
         help="hypotheses to write of each recording, in the format jsonl (default 1)",
     )
-    _add_search(parser)
+    add_search(parser)
     parser.set_defaults(device="auto", batch_seconds=60.0)
 
 
@@ -145,7 +150,7 @@ def add_evaluate(commands: Commands) -> None:
         usage="asr-attn evaluate CHECKPOINT MANIFEST [options]\n"
         "       asr-attn evaluate --reference FILE --hypothesis FILE [options]",
         description=_EVALUATE,
-        epilog=_EVALUATE_EXAMPLES + _EPILOG,
+        epilog=_EVALUATE_EXAMPLES + EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -191,7 +196,7 @@ def add_evaluate(commands: Commands) -> None:
         type=Path,
         help="write what the model recognised, as JSON Lines with the reference beside it",
     )
-    _add_search(parser)
+    add_search(parser)
 
 
 def add_attention(commands: Commands) -> None:
@@ -225,7 +230,8 @@ def add_attention(commands: Commands) -> None:
     _add_device(parser)
 
 
-def _add_search(parser: argparse.ArgumentParser) -> None:
+def add_search(parser: argparse.ArgumentParser) -> None:
+    """Add the settings of the search, the device and the size of batches."""
     _add_beam(parser)
     _add_device(parser)
     parser.add_argument(
@@ -268,6 +274,13 @@ def _add_beam(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         type=_number,
         help="scores are divided by tokens ** X (default 0.7, and 0 with a bonus or hotwords)",
+    )
+    group.add_argument(
+        "--doubt-penalty",
+        metavar="W",
+        type=_number,
+        help="what each doubt costs when a recording is searched again (default 5); with 0, none "
+        "is searched again",
     )
     group.add_argument(
         "--hotword",

@@ -140,10 +140,10 @@ def _draw(result: _Result, output: Path) -> None:
 
 def _to_dict(result: _Result) -> dict[str, Any]:
     """The result as JSON values."""
-    from asr_attn.evaluation.attention import token_spans
+    from asr_attn.decoding.words import attention_spans
 
     drawn = result.attention
-    spans = token_spans(drawn.weights, drawn.seconds_per_step)
+    spans = attention_spans(drawn.weights, drawn.seconds_per_step)
     return {
         "audio": result.name,
         "text": result.text,

@@ -9,7 +9,14 @@ if TYPE_CHECKING:
     from asr_attn.decoding.hypothesis import SearchConfig
     from asr_attn.recognizer import Recognizer
 
-SETTINGS = ("ctc_weight", "lm", "lm_weight", "length_bonus", "length_exponent")
+SETTINGS = (
+    "ctc_weight",
+    "lm",
+    "lm_weight",
+    "length_bonus",
+    "length_exponent",
+    "doubt_penalty",
+)
 """Arguments that are settings of the search of the same name."""
 WIDE_BEAM = 10
 """Beam where more than attention is asked and none is given."""

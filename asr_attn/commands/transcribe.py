@@ -19,6 +19,12 @@ CUT_OFF = (
     "the transcript was cut off at the longest permitted output and is likely wrong; try --beam, "
     "or a shorter recording"
 )
+DOUBTS = {
+    "loop": "words may be written more often than they are said",
+    "skip": "words may be missing",
+    "early_stop": "the transcript may end too soon: words may be missing",
+}
+"""What is said of each kind of doubt."""
 MUCH_LONGER = 1.5
 """Recordings this many times as long as the longest of the training are warned of."""
 
@@ -94,6 +100,22 @@ def record(utterance: Utterance, transcript: "Transcript") -> dict[str, Any]:
         "log_prob": transcript.log_prob,
         "truncated": transcript.truncated,
         "silent": transcript.silent,
+        "confidence": transcript.confidence,
+        "words": [
+            {
+                "word": word.text,
+                "start": round(word.start, 3),
+                "end": round(word.end, 3),
+                "confidence": round(word.confidence, 4),
+                "agreement": round(word.agreement, 4),
+            }
+            for word in transcript.words
+        ],
+        "doubts": [
+            {"kind": doubt.kind, "start": round(doubt.start, 3), "end": round(doubt.end, 3)}
+            for doubt in transcript.doubts
+        ],
+        "searched_again": transcript.searched_again,
     }
     if transcript.parts:
         found["parts"] = dict(transcript.parts)
@@ -117,6 +139,8 @@ def warn(name: str, transcript: "Transcript") -> None:
         say(f"{name} is silent; nothing to transcribe")
     elif transcript.truncated:
         say(f"{name}: {CUT_OFF}")
+    for doubt in transcript.doubts:
+        say(f"{name}: {DOUBTS[doubt.kind]} at {doubt.start:.1f} to {doubt.end:.1f} s")
 
 
 def warn_of_long(recognizer: "Recognizer", utterances: list[Utterance]) -> None:

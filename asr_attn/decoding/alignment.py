@@ -1,5 +1,7 @@
 """Forced alignment: when each token of a known text was spoken, by CTC."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -7,7 +9,7 @@ import torch
 import torchaudio
 from torch import Tensor
 
-from asr_attn.text.tokenizer import BLANK
+from asr_attn.text.tokenizer import BLANK, Tokenizer
 
 
 @dataclass(frozen=True)
@@ -53,19 +55,60 @@ def align(log_probs: Tensor, tokens: list[int]) -> list[TokenSpan]:
     return spans
 
 
-def word_boundaries(spans: list[TokenSpan], space: int, steps: int) -> list[float]:
+def likely_spans(log_probs: Tensor, tokens: list[int]) -> tuple[TokenSpan, ...]:
+    """Align by CTC, where CTC has been learnt.
+
+    An untrained CTC head gives every label about the same probability. So a path counts only if
+    its labels are likelier, by their geometric mean, than the square root of that.
+
+    Args:
+        log_probs: (S, V) CTC log-probabilities of one utterance.
+        tokens: its text.
+
+    Returns:
+        One span per token; none where there is no path, or no likely one.
+    """
+    if not can_align(tokens, log_probs.size(0)):
+        return ()
+    spans = align(log_probs, tokens)
+    labels = torch.zeros(log_probs.size(0), dtype=torch.long)  # blanks
+    for span in spans:
+        labels[span.start : span.end] = span.token
+    likelihood = float(log_probs.gather(1, labels[:, None]).mean())
+    return tuple(spans) if likelihood > -0.5 * math.log(log_probs.size(1)) else ()
+
+
+def word_tokens(tokens: Sequence[int], tokenizer: Tokenizer) -> list[tuple[int, int]]:
+    """First token of each word and that after its last; spaces belong to no word."""
+    found: list[tuple[int, int]] = []
+    before = ""
+    for i in range(len(tokens)):
+        text = tokenizer.decode(tokens[: i + 1])
+        new = text[len(before) :]
+        if new.strip():
+            starts = not found or new[0].isspace() or before[-1:].isspace()
+            if starts:
+                found.append((i, i + 1))
+            else:
+                found[-1] = (found[-1][0], i + 1)
+        before = text
+    return found
+
+
+def word_boundaries(
+    spans: Sequence[TokenSpan], groups: Sequence[tuple[int, int]], steps: int
+) -> list[float]:
     """Cut an aligned text into words, half-way through the gaps between them.
 
     Args:
-        spans: alignment of the whole text.
-        space: id of the token between words.
-        steps: memory steps of the utterance.
+        spans: alignment of the U tokens.
+        groups: tokens of each word.
+        steps: memory steps S of the utterance.
 
     Returns:
         Memory steps (fractional): 0, one cut between each two words, ``steps``.
     """
-    cuts = [0.0]
-    for i, span in enumerate(spans):
-        if span.token == space and 0 < i < len(spans) - 1:
-            cuts.append((spans[i - 1].end + spans[i + 1].start) / 2)
-    return [*cuts, float(steps)]
+    cuts = [
+        (spans[left[1] - 1].end + spans[right[0]].start) / 2 for left, right in pairwise(groups)
+    ]
+    return [0.0, *cuts, float(steps)]

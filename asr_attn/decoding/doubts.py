@@ -41,6 +41,9 @@ class DoubtConfig:
     """It is, too, if it has moved by less than this per token: nobody speaks so fast."""
     loop_width: float = 0.25
     """Attention that is spread over more than this share of the utterance shows no loops."""
+    loop_heard: float = 0.4
+    """Words that CTC gives at least this probability, a geometric mean of their tokens, are said as
+    often as written: attention by content alone may look at the same place for words alike."""
     skip_seconds: float = 0.4
     """Longest stretch of speech that may be left out."""
     stop_seconds: float = 0.5
@@ -57,7 +60,7 @@ class DoubtConfig:
         for name in ("loop_seconds", "skip_seconds", "stop_seconds", "pace"):
             if getattr(self, name) < 0:
                 raise ValueError(f"doubts.{name} must not be negative: {getattr(self, name)}")
-        for name in ("loop_distance", "loop_width", "level"):
+        for name in ("loop_distance", "loop_width", "loop_heard", "level"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(
                     f"doubts.{name} must be above 0 and at most 1, not {getattr(self, name)}"
@@ -89,6 +92,7 @@ def find_doubts(
     speech: NDArray[np.bool_],
     seconds_per_step: float,
     ctc_spans: Sequence[TokenSpan] = (),
+    ctc_log_probs: NDArray[np.floating[Any]] | None = None,
     config: DoubtConfig | None = None,
 ) -> tuple[Doubt, ...]:
     """Look for loops, skips and an end that came too soon.
@@ -101,6 +105,8 @@ def find_doubts(
         seconds_per_step: seconds of audio that one memory step stands for.
         ctc_spans: alignment of the U tokens by CTC, if there is a likely one. It then tells in
             place of attention what was left out; loops are told by attention all the same.
+        ctc_log_probs: (U,) log-probability of each token over its span; with it, words that CTC
+            hears again are no loop.
         config: settings.
 
     Returns:
@@ -123,6 +129,9 @@ def find_doubts(
         centres = _centres(reading)
         if _width(reading) <= config.loop_width * steps:
             doubts = _loops(np.asarray(tokens), centres, seconds_per_step, config)
+    if ctc_spans and ctc_log_probs is not None:
+        least = np.log(config.loop_heard)
+        doubts = [d for d in doubts if ctc_log_probs[slice(*d.tokens)].mean() < least]
     if ctc_spans:  # their starts alone: that of a space may stretch over words that are missing
         centres = np.array([span.start + 0.5 for span in ctc_spans])
         attended = np.isin(np.arange(steps), [span.start for span in ctc_spans])

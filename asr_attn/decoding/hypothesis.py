@@ -31,6 +31,9 @@ class SearchConfig:
     patience: int = 10
     """Steps on end in which all open hypotheses are behind, after which a search ends whose scores
     have no bound."""
+    doubt_penalty: float = 5.0
+    """What a loop, speech that is left out, or an end that comes too soon, each costs a hypothesis
+    when an utterance is searched again because of them; with 0 nothing is searched again."""
 
     def __post_init__(self) -> None:
         if self.patience < 1:
@@ -45,7 +48,7 @@ class SearchConfig:
             )
         if self.ctc_weight == 1 and self.coverage:
             raise ValueError("search.coverage needs attention: set search.ctc_weight below 1")
-        for name in ("lm_weight", "coverage", "coverage_threshold"):
+        for name in ("lm_weight", "coverage", "coverage_threshold", "doubt_penalty"):
             if getattr(self, name) < 0:
                 raise ValueError(f"search.{name} must not be negative: {getattr(self, name)}")
         if self.beam < 1:

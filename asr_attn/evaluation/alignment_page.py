@@ -13,7 +13,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from asr_attn.evaluation.attention import UtteranceAttention, token_spans
+from asr_attn.decoding.words import attention_spans
+from asr_attn.evaluation.attention import UtteranceAttention
 from asr_attn.evaluation.drawing import INK, Sound, drawing_settings
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def alignment_page(
     spans = [
         {"token": label, "start": round(start, 4), "end": round(min(end, sound.seconds), 4)}
         for label, (start, end) in zip(
-            attention.labels, token_spans(attention.weights, attention.seconds_per_step)
+            attention.labels, attention_spans(attention.weights, attention.seconds_per_step)
         )
     ]
     buttons = "".join(

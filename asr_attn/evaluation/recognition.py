@@ -7,6 +7,7 @@ from dataclasses import replace
 from asr_attn.data.manifest import Utterance
 from asr_attn.errors import AudioError
 from asr_attn.evaluation.results import Evaluation, require_words, score_texts
+from asr_attn.evaluation.word_confidence import confidence_figures, judge_words
 from asr_attn.recognizer import BATCH_SECONDS, Recognizer, Transcript
 from asr_attn.text.normalizer import normalize
 
@@ -63,11 +64,14 @@ def evaluate(
         count = len(failures)
         raise AudioError(f"no recording could be read ({count} failed), the first: {first}")
     done = sorted(transcripts)
-    figures = score_texts([references[i] for i in done], [transcripts[i].text for i in done])
+    said, found = [references[i] for i in done], [transcripts[i] for i in done]
+    figures = score_texts(said, [transcript.text for transcript in found])
+    words = judge_words(found, said)
     return replace(
         figures,
         audio_seconds=sum(transcripts[i].duration for i in done),
         recognition_seconds=seconds,
+        confidence=confidence_figures(words.confidence, words.correct),
         transcripts={utterances[i].id: transcripts[i] for i in done},
         failures={utterances[i].id: failures[i] for i in sorted(failures)},
     )

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from asr_attn.errors import InputError
 from asr_attn.evaluation.error_rates import ErrorCounts, count_errors
 
 if TYPE_CHECKING:  # scoring texts needs no torch
+    from asr_attn.evaluation.word_confidence import ConfidenceFigures
     from asr_attn.recognizer import Transcript
 
 
@@ -21,6 +22,7 @@ class Evaluation:
         characters: errors in characters, spaces included.
         audio_seconds: length of the recordings; None where only texts were compared.
         recognition_seconds: wall time of recognising them, files read included.
+        confidence: how true the confidence of the words is; None where only texts were compared.
         transcripts: what was recognised, by utterance id.
         failures: why recordings could not be read, by utterance id; they count nowhere else.
     """
@@ -29,6 +31,7 @@ class Evaluation:
     characters: ErrorCounts
     audio_seconds: float | None = None
     recognition_seconds: float | None = None
+    confidence: "ConfidenceFigures | None" = None
     transcripts: "Mapping[str, Transcript]" = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
 
@@ -57,8 +60,12 @@ class Evaluation:
                 "real_time_factor": self.real_time_factor,
                 "silent": sum(t.silent for t in self.transcripts.values()),
                 "truncated": sum(t.truncated for t in self.transcripts.values()),
+                "searched_again": sum(t.searched_again for t in self.transcripts.values()),
+                "doubted": sum(bool(t.doubts) for t in self.transcripts.values()),
                 "failed": len(self.failures),
             }
+        if self.confidence is not None:
+            figures["confidence"] = asdict(self.confidence)
         return figures
 
     def to_text(self) -> str:
@@ -83,6 +90,15 @@ class Evaluation:
             lines.append(f"{silent} silent: nothing to recognise")
         if truncated:
             lines.append(f"{truncated} cut off at the longest permitted output")
+        again = sum(t.searched_again for t in self.transcripts.values())
+        doubted = sum(bool(t.doubts) for t in self.transcripts.values())
+        if again or doubted:
+            lines.append(
+                f"{again} searched again, since words seemed repeated or left out; {doubted} still "
+                "seem so"
+            )
+        if self.confidence is not None and self.confidence.words:
+            lines.append(_confidence(self.confidence))
         if self.failures:
             lines.append(f"{len(self.failures)} could not be read and are NOT in these figures")
         return "\n".join(lines) + "\n"
@@ -134,6 +150,16 @@ def _row(name: str, counts: ErrorCounts) -> tuple[str, ...]:
         counts.insertions,
     )
     return (name, _percent(counts.rate), *map(str, figures))
+
+
+def _confidence(figures: "ConfidenceFigures") -> str:
+    """How true confidence is, in a sentence."""
+    error = f"confidence of words: off by {100 * figures.calibration_error:.1f} % (ECE)"
+    if figures.discrimination is None:
+        return error
+    return (
+        f"{error}; a right word is surer than a wrong one in {100 * figures.discrimination:.0f} %"
+    )
 
 
 def _percent(share: float) -> str:

@@ -11,7 +11,8 @@ from asr_attn.data.manifest import Utterance
 from asr_attn.decoding.hypothesis import SearchConfig
 from asr_attn.errors import AudioError
 from asr_attn.evaluation.error_rates import ErrorCounts, count_errors
-from asr_attn.recognizer import Recognizer
+from asr_attn.evaluation.word_confidence import judge_words, learn_calibration
+from asr_attn.recognizer import Recognizer, Transcript
 from asr_attn.training.checkpoints import BEST_FOLDER, RunCheckpoints, average_models
 
 
@@ -20,20 +21,27 @@ def average_best(
 ) -> float:
     """Average the best models and keep the average if it is no worse than the best of them.
 
+    What is kept learns from the validation set how sure its words are.
+
     Returns:
         WER of the model file on the validation set.
     """
+    texts = [u.text for u in dev]
     files = [folder / BEST_FOLDER / kept.file for kept in checkpoints.best]
-    best = load_model(folder, device)
-    wer = errors_on(best, dev).rate
+    model = load_model(folder, device)
+    found = transcripts_of(model, dev)
+    wer = count_errors(texts, [t.text for t in found]).rate
     if len(files) > 1:
         average = load_model(folder, device)
         average.network.load_state_dict(average_models(files))
-        average_wer = errors_on(average, dev).rate
+        others = transcripts_of(average, dev)
+        average_wer = count_errors(texts, [t.text for t in others]).rate
         if average_wer <= wer:
-            wer = average_wer
+            wer, found = average_wer, others
             info = {**average.info, "averaged": len(files), "dev_wer": wer}
-            save_model(folder / MODEL_FILE, replace(average, info=info))
+            model = replace(average, info=info)
+    calibration = learn_calibration(judge_words(found, texts))
+    save_model(folder / MODEL_FILE, replace(model, calibration=calibration))
     return wer
 
 
@@ -41,10 +49,21 @@ def errors_on(
     model: TrainedModel, utterances: Sequence[Utterance], search: SearchConfig | None = None
 ) -> ErrorCounts:
     """Word errors on utterances with normalised texts; by greedy search if not said otherwise."""
-    recognizer = Recognizer(model, search)
-    texts = [""] * len(utterances)
-    for i, result in recognizer.transcribe_utterances(utterances):
+    found = transcripts_of(model, utterances, search)
+    return count_errors([u.text for u in utterances], [t.text for t in found])
+
+
+def transcripts_of(
+    model: TrainedModel, utterances: Sequence[Utterance], search: SearchConfig | None = None
+) -> list[Transcript]:
+    """What is recognised in utterances, in their order.
+
+    Raises:
+        AudioError: a recording cannot be read.
+    """
+    found: dict[int, Transcript] = {}
+    for i, result in Recognizer(model, search).transcribe_utterances(utterances):
         if isinstance(result, AudioError):
             raise result
-        texts[i] = result.text
-    return count_errors([u.text for u in utterances], texts)
+        found[i] = result
+    return [found[i] for i in range(len(utterances))]

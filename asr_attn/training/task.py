@@ -12,7 +12,7 @@ from asr_attn.audio.augmentation import AugmentationConfig
 from asr_attn.checkpoint import TrainedModel
 from asr_attn.data.batches import Batch
 from asr_attn.data.datamodule import SpeechData
-from asr_attn.decoding.alignment import align, can_align, word_boundaries
+from asr_attn.decoding.alignment import align, can_align, word_boundaries, word_tokens
 from asr_attn.decoding.greedy import ctc_greedy_search, greedy_search
 from asr_attn.decoding.hypothesis import SearchConfig
 from asr_attn.errors import InputError
@@ -214,7 +214,6 @@ class RecognizerTask(pl.LightningModule):
         """Word boundaries in seconds of all training utterances that CTC can align."""
         self.network.eval()
         tokenizer = self.model.tokenizer
-        space = tokenizer.encode(" ")[0]
         found: dict[str, list[float]] = {}
         batches = self.speech.utterance_batches(
             self.speech.train, self.global_rank, self.trainer.world_size
@@ -230,7 +229,8 @@ class RecognizerTask(pl.LightningModule):
             for name, text, row, steps, samples in rows:
                 tokens = tokenizer.encode(text)
                 if can_align(tokens, steps):
-                    edges = word_boundaries(align(row[:steps], tokens), space, steps)
+                    words = word_tokens(tokens, tokenizer)
+                    edges = word_boundaries(align(row[:steps], tokens), words, steps)
                     duration = samples / self.speech.sample_rate
                     found[name] = [min(e / steps, 1.0) * duration for e in edges]
         self.network.train()

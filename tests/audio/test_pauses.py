@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr_attn.audio.pauses import sounding_stretches, word_boundaries_by_pauses
+from asr_attn.audio.pauses import sounding_stretches, speech_steps, word_boundaries_by_pauses
 
 RATE = 8000
 
@@ -73,3 +73,20 @@ def test_stretches_against_a_loop_over_frames(pause: int) -> None:
             expected.append((start, start + length))
         start += length
     assert sounding_stretches(levels, 0.5, pause) == expected
+
+
+def hiss(seconds: float, seed: int) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    return (0.1 * random.standard_normal(round(RATE * seconds))).astype(np.float32)
+
+
+def test_speech_is_where_it_is_loud():
+    quiet, loud = 0.001 * hiss(1.0, 0), hiss(0.5, 1)
+    samples = np.concatenate([quiet, loud, quiet])  # from 1.0 s to 1.5 s of 2.5 s
+    speech = speech_steps(samples, RATE, 50, 0.05)
+    found = np.flatnonzero(speech)
+    assert abs(found[0] - 20) <= 1
+    assert abs(found[-1] - 29) <= 1
+    assert len(found) == found[-1] - found[0] + 1
+    assert speech_steps(samples[:100], RATE, 3, 0.05).all()
+    assert speech_steps(np.zeros(RATE, np.float32), RATE, 20, 0.05).all()

@@ -18,6 +18,8 @@ def test_evaluating_a_model(asr, model_file, manifest, texts, tmp_path):
     assert figures["audio_seconds"] == pytest.approx(3.5)
     assert figures["real_time_factor"] > 0
     assert (figures["failed"], figures["beam"]) == (0, 1)
+    assert figures["confidence"]["words"] == sum(len(text.split()) for text in texts.values())
+    assert sum(b["count"] for b in figures["confidence"]["bins"]) == figures["confidence"]["words"]
     records = json_lines(heard.read_text(encoding="utf-8"))
     assert [r["id"] for r in records] == ["u4", "u3", "u2", "u1", "u0"]
     assert {r["id"][1:]: r["text"] for r in records} == texts

@@ -58,6 +58,26 @@ def test_json_lines_hold_everything(asr, model_file, manifest, recordings, tmp_p
             "log_prob": pytest.approx(expected.log_prob, abs=1e-3),
             "truncated": expected.truncated,
             "silent": False,
+            "confidence": pytest.approx(expected.confidence, abs=1e-3),
+            "words": [
+                {
+                    "word": word.text,
+                    "start": pytest.approx(word.start, abs=1e-3),
+                    "end": pytest.approx(word.end, abs=1e-3),
+                    "confidence": pytest.approx(word.confidence, abs=1e-3),
+                    "agreement": pytest.approx(word.agreement, abs=1e-3),
+                }
+                for word in expected.words
+            ],
+            "doubts": [
+                {
+                    "kind": doubt.kind,
+                    "start": pytest.approx(doubt.start, abs=1e-3),
+                    "end": pytest.approx(doubt.end, abs=1e-3),
+                }
+                for doubt in expected.doubts
+            ],
+            "searched_again": expected.searched_again,
             "parts": {"attention": pytest.approx(expected.log_prob, abs=1e-3)},
         }
     code, out, _ = asr("transcribe", model_file, recordings / "0.wav", "--format", "jsonl")

@@ -1,10 +1,18 @@
 import itertools
 
+import numpy as np
 import pytest
 import torch
 
-from asr_attn.decoding.alignment import TokenSpan, align, can_align, word_boundaries
-from asr_attn.text.tokenizer import BLANK
+from asr_attn.decoding.alignment import (
+    TokenSpan,
+    align,
+    can_align,
+    likely_spans,
+    word_boundaries,
+    word_tokens,
+)
+from asr_attn.text.tokenizer import BLANK, CharTokenizer
 
 VOCABULARY = 4
 
@@ -61,7 +69,8 @@ def test_refuses_a_text_without_a_path(tokens, steps):
 
 
 def test_words_are_cut_halfway_through_the_gap_between_them():
-    space, a, b = 3, 4, 5
+    tokenizer = CharTokenizer.train(["ab "])
+    space, a, b = tokenizer.encode(" ab")
     spans = [
         TokenSpan(a, 2, 4),
         TokenSpan(b, 5, 6),
@@ -70,23 +79,50 @@ def test_words_are_cut_halfway_through_the_gap_between_them():
         TokenSpan(space, 12, 13),
         TokenSpan(b, 13, 15),
     ]
-    assert word_boundaries(spans, space, 20) == [0.0, 8.5, 12.5, 20.0]
+    words = word_tokens([span.token for span in spans], tokenizer)
+    assert words == [(0, 2), (3, 4), (5, 6)]
+    assert word_boundaries(spans, words, 20) == [0.0, 8.5, 12.5, 20.0]
 
 
 def test_one_word_is_the_whole_utterance():
-    assert word_boundaries([TokenSpan(4, 1, 2), TokenSpan(4, 3, 4)], 3, 6) == [0.0, 6.0]
+    assert word_boundaries([TokenSpan(4, 1, 2), TokenSpan(4, 3, 4)], [(0, 2)], 6) == [0.0, 6.0]
 
 
 def test_boundaries_of_an_alignment_keep_every_word_in_its_own_part():
     torch.manual_seed(0)
-    space, text = 3, [1, 2, 3, 2, 2, 3, 1]
+    text = [1, 2, 3, 2, 2, 3, 1]  # 3 is the space
     for _ in range(20):
         log_probs = torch.randn(14, VOCABULARY).log_softmax(dim=-1)
         spans = align(log_probs, text)
-        edges = word_boundaries(spans, space, 14)
+        edges = word_boundaries(spans, [(0, 2), (3, 5), (6, 7)], 14)
         assert len(edges) == 4
         assert edges == sorted(set(edges))
         words = [spans[0:2], spans[3:5], spans[6:7]]
         for word, begin, end in zip(words, edges, edges[1:], strict=False):
             assert begin <= word[0].start
             assert word[-1].end <= end
+
+
+def test_ctc_tells_only_what_it_has_learnt():
+    random = np.random.default_rng(0)
+    tokens, vocabulary = [5, 7, 5], 12
+    places = {2: 5, 6: 7, 9: 5}  # step: token
+    logits = 0.3 * random.standard_normal((12, vocabulary))
+    untrained = torch.from_numpy(logits).log_softmax(-1)
+    assert likely_spans(untrained, tokens) == ()
+    for step in range(12):
+        logits[step, places.get(step, 0)] += 8.0
+    trained = torch.from_numpy(logits).log_softmax(-1)
+    spans = likely_spans(trained, tokens)
+    assert [(s.token, s.start, s.end) for s in spans] == [(5, 2, 3), (7, 6, 7), (5, 9, 10)]
+    assert likely_spans(trained, [4, 8, 4, 8]) == ()  # not what was heard
+    assert likely_spans(trained, [5] * 12) == ()  # too long
+    assert likely_spans(trained, []) == ()
+
+
+@pytest.mark.parametrize("text", ["ab c", " ab  c ", "", "  ", "a", "a b c", "abc "])
+def test_words_of_tokens_are_those_of_the_text(text):
+    tokenizer = CharTokenizer.train(["abc "])
+    tokens = tokenizer.encode(text)
+    words = word_tokens(tokens, tokenizer)
+    assert [tokenizer.decode(tokens[first:last]) for first, last in words] == text.split()

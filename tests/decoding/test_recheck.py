@@ -1,0 +1,163 @@
+"""A toy recogniser that writes words twice, and what looking at its attention makes of it."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from asr_attn.decoding.hypothesis import SearchConfig
+from asr_attn.decoding.recheck import checked_search
+from asr_attn.decoding.search import search
+from asr_attn.models.decoders.interface import DecoderOutput
+from asr_attn.text.tokenizer import BLANK, EOS
+
+A, B, C, SPACE, V = 3, 4, 5, 6, 7
+ONCE = (A, B, C, A, SPACE, B, A)
+TWICE = (*ONCE, SPACE, *ONCE)
+STEPS = 40
+CENTRES = (4, 8, 12, 16, 20, 24, 28, 32)
+"""Where attention is at each token of what is said; when it is written again, it is there again."""
+
+
+@dataclass(frozen=True)
+class History:
+    tokens: Tensor
+
+    def select(self, index: Tensor) -> "History":
+        return History(self.tokens[index])
+
+
+class Speller:
+    """Writes one of a few texts, each with its probability, whatever the memory is."""
+
+    def __init__(self, texts: dict[tuple[int, ...], float]) -> None:
+        self.texts = texts
+
+    def init_state(self, memory: Tensor, lengths: Tensor) -> History:
+        return History(torch.zeros(len(memory), 0, dtype=torch.long))
+
+    def next(self, history: list[int]) -> tuple[Tensor, Tensor]:
+        probabilities = torch.full((V,), 1e-6)
+        for text, probability in self.texts.items():
+            complete = (*text, EOS)
+            if complete[: len(history)] == tuple(history) and len(history) < len(complete):
+                probabilities[complete[len(history)]] += probability
+        weights = torch.zeros(1, STEPS)
+        weights[0, CENTRES[len(history) % (len(ONCE) + 1)]] = 1.0
+        return (probabilities / probabilities.sum()).log(), weights
+
+    def step(self, tokens: Tensor, state: History) -> tuple[Tensor, Tensor, History]:
+        state = History(torch.cat([state.tokens, tokens[:, None]], dim=1))
+        answers = [self.next(row[1:]) for row in state.tokens.tolist()]
+        return torch.stack([a for a, _ in answers]), torch.stack([w for _, w in answers]), state
+
+    def __call__(self, memory: Tensor, lengths: Tensor, inputs: Tensor) -> DecoderOutput:
+        state = self.init_state(memory, lengths)
+        logits, weights = [], []
+        for tokens in inputs.T:
+            log_probs, looked, state = self.step(tokens, state)
+            logits.append(log_probs)
+            weights.append(looked)
+        stacked = torch.stack(weights, dim=1)
+        return DecoderOutput(torch.stack(logits, dim=1), stacked, torch.zeros(0))
+
+
+class Network:
+    """What the search needs of a model; the memory holds the logits of CTC."""
+
+    seconds_per_step = 0.05
+    ctc = torch.nn.Linear(1, V)
+
+    def __init__(self, texts: dict[tuple[int, ...], float]) -> None:
+        self.speller = Speller(texts)
+
+    def ctc_log_probs(self, memory: Tensor) -> Tensor:
+        return memory.log_softmax(dim=-1)
+
+
+def heard(tokens: tuple[int, ...], places: tuple[int, ...]) -> Tensor:
+    logits = torch.zeros(STEPS, V)
+    logits[:, BLANK] = 6.0
+    for place, token in zip(places, tokens):
+        logits[place, token] = 12.0
+    return logits
+
+
+SPEECH = np.zeros(STEPS, dtype=bool)
+SPEECH[4:30] = True
+LOOPING = Network({TWICE: 0.6, ONCE: 0.4})
+SAID_ONCE = heard(ONCE, CENTRES)
+UNTRAINED = torch.zeros(STEPS, V)
+
+
+def check(network, logits, config):
+    lengths = torch.tensor([STEPS] * len(logits))
+    return checked_search(network, torch.stack(logits), lengths, [SPEECH] * len(logits), config)
+
+
+def test_a_loop_is_searched_again_with_ctc():
+    (found,) = check(LOOPING, [SAID_ONCE], SearchConfig())
+    assert found.hypotheses[0].tokens == found.reading.tokens == ONCE
+    assert found.again
+    assert found.doubts == ()
+
+
+def test_with_a_penalty_of_zero_a_doubt_is_only_told():
+    (found,) = check(LOOPING, [SAID_ONCE], SearchConfig(doubt_penalty=0.0))
+    assert found.hypotheses[0].tokens == TWICE
+    assert not found.again
+    assert [doubt.kind for doubt in found.doubts] == ["loop"]
+
+
+@pytest.mark.parametrize(("penalty", "expected"), [(5.0, ONCE), (0.3, TWICE)])
+def test_a_doubt_costs_a_hypothesis_of_the_same_beam_its_penalty(penalty, expected):
+    # without CTC; log(0.6) - log(0.4) is 0.41, and the shorter text is not favoured
+    config = SearchConfig(beam=4, length_exponent=0.0, doubt_penalty=penalty)
+    (found,) = check(LOOPING, [UNTRAINED], config)
+    assert found.hypotheses[0].tokens == expected
+
+
+def test_what_is_not_doubted_is_what_the_search_finds():
+    network = Network({ONCE: 0.7, ONCE[:5]: 0.3})
+    config = SearchConfig(beam=3)
+    memory, lengths = SAID_ONCE[None], torch.tensor([STEPS])
+    (found,) = check(network, [SAID_ONCE], config)
+    assert list(found.hypotheses) == search(network, memory, lengths, config)[0]
+    assert not found.again
+
+
+def test_words_that_are_said_twice_are_no_loop():
+    places = tuple(2 + 2 * i for i in range(len(TWICE)))
+    (found,) = check(LOOPING, [heard(TWICE, places)], SearchConfig())
+    assert found.hypotheses[0].tokens == TWICE
+    assert found.doubts == ()
+
+
+def test_an_end_that_comes_too_soon_is_searched_again():
+    network = Network({ONCE[:2]: 0.7, ONCE: 0.3})
+    (found,) = check(network, [SAID_ONCE], SearchConfig())
+    assert found.hypotheses[0].tokens == ONCE
+    assert found.again
+    (before,) = check(network, [SAID_ONCE], SearchConfig(doubt_penalty=0.0))
+    assert [doubt.kind for doubt in before.doubts] == ["early_stop"]
+
+
+def test_a_batch_gives_what_single_utterances_give():
+    places = tuple(2 + 2 * i for i in range(len(TWICE)))
+    utterances = [SAID_ONCE, UNTRAINED, heard(TWICE, places)]
+    for config in (SearchConfig(), SearchConfig(beam=4), SearchConfig(beam=4, ctc_weight=0.3)):
+        together = check(LOOPING, utterances, config)
+        for found, logits in zip(together, utterances):
+            (alone,) = check(LOOPING, [logits], config)
+            assert [h.tokens for h in found.hypotheses] == [h.tokens for h in alone.hypotheses]
+            assert (found.doubts, found.again) == (alone.doubts, alone.again)
+
+
+def test_a_further_search_is_not_taken_where_it_is_doubted_as_much():
+    network = Network({TWICE: 1.0 - 1e-9, (*TWICE, SPACE, *ONCE): 1e-9})
+    (found,) = check(network, [UNTRAINED], replace(SearchConfig(), beam=2))
+    assert found.hypotheses[0].tokens == TWICE
+    assert not found.again
+    assert len(found.doubts) == 1
