@@ -20,6 +20,7 @@ SAFER_CTC = 0.5
 """CTC reads every frame once: it neither loops nor leaves out."""
 SAFER_COVERAGE = 1.0
 """In place of CTC, where that has not been learnt."""
+NO_FAULTS = (False, 0)
 RIVALS = 4
 """Hypotheses of a search that are compared, doubts considered."""
 
@@ -56,7 +57,8 @@ def checked_search(
     Where there are some, hypotheses lose ``config.doubt_penalty`` for each: the best of a beam is
     chosen anew. If doubts are left, or there is no beam, the utterance is searched again with safer
     settings: a beam of at least 10 and half of the score from CTC (or, where CTC has not been
-    learnt, a reward for coverage). What a further search finds is taken only if there are fewer
+    learnt, a reward for coverage). So is one whose hypothesis is cut off at the longest permitted
+    output. What a further search finds is taken only if it is not cut off, or there are fewer
     doubts of it.
 
     Args:
@@ -73,7 +75,7 @@ def checked_search(
     if config.doubt_penalty == 0:
         return best
     for safer in (False, True) if config.beam > 1 else (True,):
-        rows = [i for i, each in enumerate(best) if each.doubts]
+        rows = [i for i, each in enumerate(best) if _faults(each) != NO_FAULTS]
         attempts = [
             _safer(config, network, memory[i, : lengths[i]]) if safer else config for i in rows
         ]
@@ -87,7 +89,7 @@ def checked_search(
                 other = _least_doubted(
                     network, memory[i : i + 1, : lengths[i]], speech[i], hypotheses, attempt
                 )
-                if len(other.doubts) < len(best[i].doubts):
+                if _faults(other) < _faults(best[i]):
                     best[i] = replace(other, hypotheses=other.hypotheses[:nbest])
     return best
 
@@ -112,6 +114,11 @@ def _look(
         )
         for each, reading, heard in zip(found, readings, speech)
     ]
+
+
+def _faults(checked: Checked) -> tuple[bool, int]:
+    """Whether the best hypothesis is cut off, and how many doubts there are of it."""
+    return checked.hypotheses[0].truncated, len(checked.doubts)
 
 
 def _least_doubted(

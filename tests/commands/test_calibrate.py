@@ -40,9 +40,7 @@ def test_the_calibration_becomes_part_of_the_model(asr, model_file, partly_right
         assert plain.text == sure.text
         features = np.array([word.features() for word in plain.words]).reshape(-1, 3)
         expected = list(learnt.confidence(features))
-        assert [w.confidence for w in sure.words] == pytest.approx(
-            list(learnt.confidence(features))
-        )
+        assert [w.confidence for w in sure.words] == pytest.approx(expected)
         if sure.words:
             assert sure.confidence == pytest.approx(np.mean([w.confidence for w in sure.words]))
 

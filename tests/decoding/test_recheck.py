@@ -161,3 +161,15 @@ def test_a_further_search_is_not_taken_where_it_is_doubted_as_much():
     assert found.hypotheses[0].tokens == TWICE
     assert not found.again
     assert len(found.doubts) == 1
+
+
+def test_what_is_cut_off_is_searched_again():
+    endless = tuple(A if i % 2 else B for i in range(40))
+    network = Network({endless: 0.9, ONCE: 0.1})
+    config = SearchConfig(max_tokens_per_step=0.5)  # 21 tokens at most
+    (before,) = check(network, [SAID_ONCE], replace(config, doubt_penalty=0.0))
+    assert before.hypotheses[0].truncated
+    (found,) = check(network, [SAID_ONCE], config)
+    assert found.hypotheses[0].tokens == ONCE
+    assert not found.hypotheses[0].truncated
+    assert found.again
