@@ -5,10 +5,12 @@ What a command needs is imported when it runs.
 
 import argparse
 import math
+import textwrap
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 from asr_attn.errors import InputError
+from asr_attn.evaluation.normalization import MEANINGS
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
@@ -57,7 +59,11 @@ Count errors: of a model on a manifest's recordings, or of texts against texts.
 
 With a model, the manifest's texts are normalised (letter case, punctuation, Unicode) as they were
 in the training of that model, and what it recognises is compared as it is. Text files are compared
-as they are, unless --normalize is given.
+as they are. With --normalizer both sides are brought to the same form first:
+
+{forms}
+
+Every result names its normalizer and the version of it.
 
 Rates are pooled: all errors over all words (WER) or characters, spaces included (CER). The
 real-time factor is the time of recognition, files read included, over the length of the audio.
@@ -67,7 +73,7 @@ examples:
   asr-attn evaluate runs/digits data/test.jsonl
   asr-attn evaluate model.safetensors test.jsonl --beam 8 --format json
   asr-attn evaluate model.safetensors test.jsonl --output wer.json --hypotheses heard.jsonl
-  asr-attn evaluate --reference said.txt --hypothesis heard.txt --normalize
+  asr-attn evaluate --reference said.txt --hypothesis heard.txt --normalizer basic
   asr-attn evaluate --reference test.jsonl --hypothesis heard.jsonl
 
 """
@@ -149,7 +155,7 @@ def add_evaluate(commands: Commands) -> None:
         help="count the errors of a model, or of texts",
         usage="asr-attn evaluate CHECKPOINT MANIFEST [options]\n"
         "       asr-attn evaluate --reference FILE --hypothesis FILE [options]",
-        description=_EVALUATE,
+        description=_EVALUATE.format(forms=_forms()),
         epilog=_EVALUATE_EXAMPLES + EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -178,9 +184,15 @@ def add_evaluate(commands: Commands) -> None:
         help="what was recognised, in the same form; .jsonl is matched by id",
     )
     parser.add_argument(
-        "--normalize",
-        action="store_true",
-        help="of text files: ignore letter case and punctuation",
+        "--normalizer",
+        choices=tuple(MEANINGS),
+        help="form that both sides are brought to",
+    )
+    parser.add_argument(
+        "--changes",
+        metavar="FILE",
+        type=Path,
+        help="write what the normalizer changed: [-so-] became {+so+}",
     )
     parser.add_argument(
         "--format",
@@ -242,6 +254,16 @@ def add_search(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _forms() -> str:
+    """The normalizers, one a line."""
+    width = max(map(len, MEANINGS))
+    lines = [textwrap.wrap(meaning, 80) for meaning in MEANINGS.values()]
+    return "\n".join(
+        f"  {name:{width}}  " + f"\n  {'':{width}}  ".join(meaning)
+        for name, meaning in zip(MEANINGS, lines)
+    )
+
+
 def _add_beam(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("search")
     group.add_argument(
@@ -258,7 +280,10 @@ def _add_beam(parser: argparse.ArgumentParser) -> None:
         help="share of CTC in the score, from 0 (default) to 1; 0.3 is usual",
     )
     group.add_argument(
-        "--lm", metavar="FILE", type=Path, help="language model to listen to (.arpa, .arpa.gz)"
+        "--lm",
+        metavar="FILE",
+        type=Path,
+        help="language model to listen to (.arpa, .arpa.gz, .safetensors, or folder of its run)",
     )
     group.add_argument(
         "--lm-weight", metavar="W", type=_number, help="of the language model (default 0.3)"

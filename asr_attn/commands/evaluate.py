@@ -2,7 +2,9 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -11,9 +13,10 @@ from asr_attn.commands.terminal import Progress, json_line, opened, refuse_overw
 from asr_attn.commands.transcribe import record, report_failures, warn, warn_of_long
 from asr_attn.data.manifest import Utterance, read_manifest
 from asr_attn.errors import AudioError, InputError
+from asr_attn.evaluation.normalization import TextForm, text_form
 from asr_attn.evaluation.results import Evaluation, score_texts
+from asr_attn.evaluation.text_changes import marked_changes
 from asr_attn.evaluation.texts import read_pairs
-from asr_attn.text.normalizer import NormalizerConfig, normalize
 
 if TYPE_CHECKING:
     from asr_attn.recognizer import Recognizer, Transcript
@@ -22,7 +25,7 @@ _FOR_MODELS = (
     *("checkpoint", "manifest", "beam", "device", "batch_seconds", "hypotheses"),
     *("hotword", "hotwords", *SETTINGS),
 )
-_FOR_TEXTS = ("reference", "hypothesis", "normalize")
+_FOR_TEXTS = ("reference", "hypothesis")
 _SHOWN_CHARACTERS = 10
 
 
@@ -55,22 +58,33 @@ def _evaluate_texts(args: argparse.Namespace) -> int:
     if args.reference is None or args.hypothesis is None:
         raise InputError("--reference and --hypothesis go together; give both")
     _refuse(args, _FOR_MODELS, "goes with a model, not with --reference and --hypothesis")
-    refuse_overwriting({"--output": args.output}, [args.reference, args.hypothesis])
-    references, hypotheses = read_pairs(args.reference, args.hypothesis)
-    if args.normalize:
-        references = [normalize(text, NormalizerConfig()) for text in references]
-        hypotheses = [normalize(text, NormalizerConfig()) for text in hypotheses]
+    outputs = {"--output": args.output, "--changes": args.changes}
+    refuse_overwriting(outputs, [args.reference, args.hypothesis])
+    form = text_form(args.normalizer or "none")
+    pairs = read_pairs(args.reference, args.hypothesis)
+    references, hypotheses = ([form.apply(text) for text in texts] for texts in pairs)
     try:
-        result = score_texts(references, hypotheses)
+        result = replace(score_texts(references, hypotheses), normalizer=form.label)
     except InputError as error:
         raise InputError(f"{args.reference}: {error}") from None
+    if args.changes is not None:
+        names = [str(number) for number in range(1, len(references) + 1)]
+        with opened(args.changes) as stream:
+            _write_changes(stream, names, pairs, (references, hypotheses))
     with opened(args.output) as stream:
         _write(stream, result, args, {})
     return 0
 
 
 def _evaluate_model(args: argparse.Namespace) -> int:
-    outputs = {"--output": args.output, "--hypotheses": args.hypotheses}
+    form = text_form(args.normalizer) if args.normalizer else None
+    if args.changes is not None and form is None:
+        raise InputError("--changes goes with --normalizer NAME")
+    outputs = {
+        "--output": args.output,
+        "--hypotheses": args.hypotheses,
+        "--changes": args.changes,
+    }
     refuse_overwriting(outputs, [p for p in (args.checkpoint, args.manifest) if p.is_file()])
     utterances = read_manifest(args.manifest)
     recognizer = load_recognizer(args)
@@ -84,9 +98,15 @@ def _evaluate_model(args: argparse.Namespace) -> int:
     with ExitStack() as files:  # both are opened now: better to fail before the work than after
         report = files.enter_context(opened(args.output)) if args.output else None
         texts = files.enter_context(opened(args.hypotheses)) if args.hypotheses else None
-        result = _recognize(recognizer, utterances, args)
+        changes = files.enter_context(opened(args.changes)) if args.changes else None
+        result = _recognize(recognizer, utterances, form, args)
         if texts is not None:
-            _write_texts(texts, recognizer, utterances, result)
+            _write_texts(texts, recognizer, utterances, form, result)
+        if changes is not None and form is not None:
+            done = [u for u in utterances if u.id in result.transcripts]
+            said, heard = [u.text for u in done], [result.transcripts[u.id].text for u in done]
+            applied = ([form.apply(t) for t in said], [form.apply(t) for t in heard])
+            _write_changes(changes, [u.id for u in done], (said, heard), applied)
         if report is not None:
             _write(report, result, args, source)
     if args.output is None:
@@ -110,7 +130,10 @@ def _warn_of_unknown(recognizer: "Recognizer", utterances: list[Utterance], mani
 
 
 def _recognize(
-    recognizer: "Recognizer", utterances: list[Utterance], args: argparse.Namespace
+    recognizer: "Recognizer",
+    utterances: list[Utterance],
+    form: TextForm | None,
+    args: argparse.Namespace,
 ) -> Evaluation:
     from asr_attn.evaluation import recognition
     from asr_attn.recognizer import BATCH_SECONDS
@@ -127,6 +150,7 @@ def _recognize(
             return recognition.evaluate(
                 recognizer,
                 utterances,
+                form=form,
                 batch_seconds=args.batch_seconds or BATCH_SECONDS,
                 on_result=on_result,
             )
@@ -135,14 +159,36 @@ def _recognize(
 
 
 def _write_texts(
-    stream: IO[str], recognizer: "Recognizer", utterances: list[Utterance], result: Evaluation
+    stream: IO[str],
+    recognizer: "Recognizer",
+    utterances: list[Utterance],
+    form: TextForm | None,
+    result: Evaluation,
 ) -> None:
-    from asr_attn.evaluation.recognition import normalized_references
+    """Write what was recognised; ``text`` and ``reference`` are in the form that is compared."""
+    from asr_attn.evaluation.recognition import references_of
 
-    for utterance, reference in zip(utterances, normalized_references(recognizer, utterances)):
-        if utterance.id in result.transcripts:
-            line = record(utterance, result.transcripts[utterance.id])
-            stream.write(json_line({**line, "reference": reference}))
+    for utterance, reference in zip(utterances, references_of(recognizer, utterances, form)):
+        if utterance.id not in result.transcripts:
+            continue
+        line = record(utterance, result.transcripts[utterance.id])
+        line |= {"reference": reference, "normalizer": result.normalizer}
+        if form is not None:
+            line |= {"text": form.apply(line["text"]), "recognised": line["text"]}
+        stream.write(json_line(line))
+
+
+def _write_changes(
+    stream: IO[str],
+    names: Sequence[str],
+    before: tuple[Sequence[str], Sequence[str]],
+    after: tuple[Sequence[str], Sequence[str]],
+) -> None:
+    """Write, for references and hypotheses, the texts that normalisation changed."""
+    for side, old, new in zip(("reference", "hypothesis"), before, after):
+        for name, one, other in zip(names, old, new, strict=True):
+            if one.split() != other.split():
+                stream.write(f"{name}\t{side}\t{marked_changes(one, other)}\n")
 
 
 def _write(

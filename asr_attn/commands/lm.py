@@ -1,12 +1,13 @@
-"""``asr-attn lm``: n-gram language models out of text, and how well they predict text."""
+"""``asr-attn lm``: n-gram language models out of text, and how well models predict text."""
 
 import argparse
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from asr_attn.commands.terminal import Progress, opened, refuse_overwriting, say
 from asr_attn.errors import InputError
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _MEGABYTE = 1_000_000
 _LEAST_MEGABYTES = 10
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -69,21 +72,73 @@ def score(args: argparse.Namespace) -> int:
         InputError: the arguments or the files cannot be used.
     """
     _refuse_missing(args.texts)
+    from asr_attn.lm.neural_file import is_neural
+
+    scored = _score_neural(args) if is_neural(args.language_model) else _score_ngrams(args)
+    with opened(None) as stream:
+        if args.format == "json":
+            source = {"model": str(args.language_model), **scored.kind, "units": scored.units}
+            figures = {**source, **scored.result.to_dict()}
+            if scored.units != "words":
+                figures |= {"perplexity_per_word": scored.per_word, "words": scored.words}
+            stream.write(json.dumps(figures, indent=2, allow_nan=False) + "\n")
+        else:
+            stream.write(_table(scored))
+    return 0
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """A text and how well it was predicted.
+
+    Attributes:
+        result: figures of the model's own units.
+        units: their name.
+        words: of the text.
+        kind: of the model, for JSON.
+    """
+
+    result: "Perplexity"
+    units: str
+    words: int
+    kind: dict[str, str | int]
+
+    @property
+    def per_word(self) -> float:
+        """Perplexity of words and ends of sentences."""
+        return math.exp(-self.result.log_prob / (self.words + self.result.sentences))
+
+
+def _score_ngrams(args: argparse.Namespace) -> _Scored:
     from asr_attn.lm.ngram import NgramModel
     from asr_attn.lm.perplexity import measure
 
-    model = NgramModel(read_arpa(args.arpa))
+    model = NgramModel(read_arpa(args.language_model))
     units = args.units or ("characters" if SPACE in model.symbols else "words")
+    reading = _reading(units, args)
+    words = _Words()
     with Progress("scoring", _megabytes(args.texts)) as bar:
-        result = measure(model, _sentences(args.texts, _reading(units, args), bar))
-    figures = result.to_dict()
-    with opened(None) as stream:
-        if args.format == "json":
-            source = {"model": str(args.arpa), "order": model.order, "units": units}
-            stream.write(json.dumps({**source, **figures}, indent=2, allow_nan=False) + "\n")
-        else:
-            stream.write(_table(result, units))
-    return 0
+        result = measure(model, _sentences(args.texts, reading, bar, words))
+    return _Scored(result, units, words.count, {"order": model.order})
+
+
+def _score_neural(args: argparse.Namespace) -> _Scored:
+    from asr_attn.lm.neural_file import load_lm
+    from asr_attn.lm.neural_perplexity import measure_tokens
+
+    if args.units or args.model or args.normalize:
+        raise InputError(
+            f"{args.language_model}: a neural language model knows its tokens and its spelling; "
+            "leave out --units, --model and --normalize"
+        )
+    model = load_lm(args.language_model)
+    words = _Words()
+    with Progress("scoring", _megabytes(args.texts)) as bar:
+        lines = _lines(args.texts, model.normalizer, bar, words)
+        encode = model.tokenizer.encode
+        sentences = _at_least_one((encode(line.text) for line in lines), args.texts)
+        result = measure_tokens(model.network, sentences)
+    return _Scored(result, "tokens", words.count, {"kind": model.config.name})
 
 
 def _reading(units: str, args: argparse.Namespace) -> _Reading:
@@ -105,12 +160,34 @@ def _reading(units: str, args: argparse.Namespace) -> _Reading:
     return _Reading(corpus.split_tokens(tokenizer), tuple(token_symbols(tokenizer)), normalizer)
 
 
-def _sentences(paths: list[Path], reading: _Reading, bar: Progress) -> Iterator[list[str]]:
-    """The sentences of the files, at least one; the bar advances with every megabyte read.
+class _Words:
+    """Counts the words of sentences as they are read."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def add(self, line: corpus.Line) -> corpus.Line:
+        """Count those of one sentence."""
+        self.count += len(line.text.split())
+        return line
+
+
+def _sentences(
+    paths: list[Path], reading: _Reading, bar: Progress, words: _Words | None = None
+) -> Iterator[list[str]]:
+    """The sentences of the files, at least one, as symbols.
 
     Raises:
         InputError: there are none, or a file cannot be read.
     """
+    lines = _lines(paths, reading.normalizer, bar, words or _Words())
+    return _at_least_one(corpus.sentences(lines, reading.split), paths)
+
+
+def _lines(
+    paths: list[Path], normalizer: NormalizerConfig | None, bar: Progress, words: _Words
+) -> Iterator[corpus.Line]:
+    """The lines of the files; the bar advances with every megabyte read."""
     waiting = 0
 
     def on_read(size: int) -> None:
@@ -120,8 +197,15 @@ def _sentences(paths: list[Path], reading: _Reading, bar: Progress) -> Iterator[
             waiting -= _MEGABYTE
             bar.advance()
 
-    lines = corpus.read_lines(paths, reading.normalizer, on_read)
-    sentences = corpus.sentences(lines, reading.split)
+    return map(words.add, corpus.read_lines(paths, normalizer, on_read))
+
+
+def _at_least_one(sentences: Iterator[T], paths: list[Path]) -> Iterator[T]:
+    """The same sentences.
+
+    Raises:
+        InputError: there are none.
+    """
     first = next(sentences, None)
     if first is None:
         names = ", ".join(map(str, paths))
@@ -141,14 +225,18 @@ def _refuse_missing(paths: list[Path]) -> None:
             raise InputError(f"{path} is a folder; name text files")
 
 
-def _table(result: "Perplexity", units: str) -> str:
+def _table(scored: _Scored) -> str:
     """The figures for people."""
+    result, units = scored.result, scored.units
     share = 100 * result.unknown / max(1, result.tokens)
+    small = units != "words"
     rows = [
-        ("perplexity", f"{result.perplexity:.2f}"),
-        (f"without unknown {units}", f"{result.known_perplexity:.2f}"),
+        ("perplexity", f"{result.perplexity:.{3 if small else 2}f}"),
+        (f"without unknown {units}", f"{result.known_perplexity:.{3 if small else 2}f}"),
+        *([("perplexity per word", f"{scored.per_word:.2f}")] if small else []),
         (f"unknown {units}", f"{result.unknown} ({share:.2f} %)"),
         (units, f"{result.tokens}"),
+        *([("words", f"{scored.words}")] if small else []),
         ("sentences", f"{result.sentences}"),
     ]
     width = max(len(name) for name, _ in rows)

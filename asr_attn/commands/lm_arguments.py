@@ -15,7 +15,9 @@ exit codes:
 """
 
 _LM = """\
-Train n-gram language models for the search, and measure them.
+Train n-gram language models for the search, and measure language models of any kind.
+
+Neural ones are trained by: python train.py task=lm --help
 """
 
 _TRAIN = """\
@@ -41,12 +43,19 @@ _SCORE = """\
 Measure how well a language model predicts a text: its perplexity, which is lower for better ones.
 
 Ends of sentences are predicted as well. Out-of-vocabulary words count with the probability that
-the model gives to <unk>, or not at all. Perplexities of words and of characters do not compare.
+the model gives to <unk>, or not at all. Perplexities of words and of characters do not compare, so
+a model of smaller units has a perplexity per word, too: that of the same text spread over its words
+and ends of sentences. It is what a model of words has, but that one pays no letters for words it
+does not know.
+
+A neural model (model file, or folder of a run of python train.py task=lm) brings its tokens and its
+spelling with it.
 """
 _SCORE_EXAMPLES = """\
 examples:
   asr-attn lm score words.arpa.gz dev.txt
   asr-attn lm score tokens.arpa dev.jsonl --model runs/digits --units tokens --format json
+  asr-attn lm score runs/lm/DATE dev.txt
 
 """
 
@@ -102,7 +111,9 @@ def _add_train(commands: Commands) -> None:
 def _add_score(commands: Commands) -> None:
     parser = _command(commands, "score", "measure a model on text", _SCORE, _SCORE_EXAMPLES)
     parser.set_defaults(run=_score)
-    parser.add_argument("arpa", metavar="FILE.arpa", type=Path, help="language model")
+    parser.add_argument(
+        "language_model", metavar="LM", type=Path, help="ARPA file, or neural model"
+    )
     parser.add_argument("texts", metavar="TEXT", type=Path, nargs="+", help="text or manifest")
     parser.add_argument(
         "--units",

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from asr_attn.data.manifest import Utterance
 from asr_attn.errors import AudioError
+from asr_attn.evaluation.normalization import MODEL, VERSION, TextForm
 from asr_attn.evaluation.results import Evaluation, require_words, score_texts
 from asr_attn.evaluation.word_confidence import confidence_figures, judge_words
 from asr_attn.recognizer import BATCH_SECONDS, Recognizer, Transcript
@@ -17,22 +18,33 @@ def normalized_references(recognizer: Recognizer, utterances: Sequence[Utterance
     return [normalize(u.text, recognizer.model.normalizer) for u in utterances]
 
 
+def references_of(
+    recognizer: Recognizer, utterances: Sequence[Utterance], form: TextForm | None
+) -> list[str]:
+    """Texts of utterances in the form that they are compared in; None: as in the training."""
+    if form is None:
+        return normalized_references(recognizer, utterances)
+    return [form.apply(u.text) for u in utterances]
+
+
 def evaluate(
     recognizer: Recognizer,
     utterances: Sequence[Utterance],
     *,
+    form: TextForm | None = None,
     beam: int | None = None,
     batch_seconds: float = BATCH_SECONDS,
     on_result: Callable[[int, Transcript | AudioError], None] | None = None,
 ) -> Evaluation:
     """Recognise utterances and count the errors.
 
-    References are normalised as in the training of the recogniser; what it writes is taken as it
-    is.
+    References are normalised as in the training of the recogniser, and what it writes is taken as
+    it is, unless a form is given that both are brought to.
 
     Args:
         recognizer: what is evaluated.
         utterances: what was said, with ids that differ.
+        form: of the texts.
         beam: open hypotheses of the search; 1 is greedy.
         batch_seconds: audio that is recognised at once, padding included.
         on_result: is told each result with the index of its utterance, not in order.
@@ -44,7 +56,7 @@ def evaluate(
         InputError: the references hold no words.
         AudioError: none of the recordings could be read.
     """
-    references = normalized_references(recognizer, utterances)
+    references = references_of(recognizer, utterances, form)
     require_words(references)
     transcripts: dict[int, Transcript] = {}
     failures: dict[int, str] = {}
@@ -65,10 +77,13 @@ def evaluate(
         raise AudioError(f"no recording could be read ({count} failed), the first: {first}")
     done = sorted(transcripts)
     said, found = [references[i] for i in done], [transcripts[i] for i in done]
+    if form is not None:
+        found = [replace(t, text=form.apply(t.text)) for t in found]
     figures = score_texts(said, [transcript.text for transcript in found])
     words = judge_words(found, said)
     return replace(
         figures,
+        normalizer=form.label if form is not None else f"{MODEL}/{VERSION}",
         audio_seconds=sum(transcripts[i].duration for i in done),
         recognition_seconds=seconds,
         confidence=confidence_figures(words.confidence, words.correct),

@@ -20,6 +20,7 @@ class Evaluation:
     Attributes:
         words: errors in words.
         characters: errors in characters, spaces included.
+        normalizer: form of the texts and its version, see ``evaluation.normalization``.
         audio_seconds: length of the recordings; None where only texts were compared.
         recognition_seconds: wall time of recognising them, files read included.
         confidence: how true the confidence of the words is; None where only texts were compared.
@@ -29,6 +30,7 @@ class Evaluation:
 
     words: ErrorCounts
     characters: ErrorCounts
+    normalizer: str = "none/1"
     audio_seconds: float | None = None
     recognition_seconds: float | None = None
     confidence: "ConfidenceFigures | None" = None
@@ -47,6 +49,7 @@ class Evaluation:
         figures: dict[str, Any] = {
             "wer": _finite(self.words.rate),
             "cer": _finite(self.characters.rate),
+            "normalizer": self.normalizer,
             "sentence_error_rate": self.words.sentence_rate,
             "words": _counts(self.words),
             "characters": _counts(self.characters),

@@ -26,11 +26,28 @@ def test_evaluating_a_model(asr, model_file, manifest, texts, tmp_path):
     assert {r["reference"] for r in records} == {"a b"}
     # the same figures from the texts alone
     code, out, _ = asr(
-        "evaluate", "--reference", manifest, "--hypothesis", heard, "--normalize",
+        "evaluate", "--reference", manifest, "--hypothesis", heard, "--normalizer", "basic",
         "--format", "json",
     )  # fmt: skip
     assert code == 0
-    assert json.loads(out).items() <= figures.items()
+    alone = json.loads(out)
+    assert (alone.pop("normalizer"), figures["normalizer"]) == ("basic/1", "model/1")
+    assert alone.items() <= figures.items()
+
+
+def test_both_sides_are_brought_to_the_form_that_is_named(asr, model_file, manifest, tmp_path):
+    heard, changes = tmp_path / "heard.jsonl", tmp_path / "changes.txt"
+    code, out, _ = asr(
+        "evaluate", model_file, manifest, "--normalizer", "characters", "--format", "json",
+        "--hypotheses", heard, "--changes", changes,
+    )  # fmt: skip
+    assert code == 0
+    assert json.loads(out)["normalizer"] == "characters/1"
+    for record in json_lines(heard.read_text(encoding="utf-8")):
+        assert record["reference"] == "a b"
+        assert record["text"] == " ".join(record["recognised"].replace(" ", ""))
+    lines = changes.read_text(encoding="utf-8").splitlines()
+    assert "u0\treference\t[-A b.-] {+a b+}" in lines
 
 
 def test_evaluation_goes_where_it_is_told(asr, refused, model_file, manifest, tmp_path):
@@ -79,7 +96,7 @@ def test_evaluating_text_files(asr, refused, tmp_path):
     assert json.loads(out)["words"] == {
         "total": 3, "errors": 3, "substitutions": 2, "deletions": 0, "insertions": 1,
     }  # fmt: skip
-    code, out, _ = asr(*arguments, "--format", "json", "--normalize")
+    code, out, _ = asr(*arguments, "--format", "json", "--normalizer", "basic")
     assert json.loads(out)["wer"] == pytest.approx(1 / 3)
     hypothesis.write_text("one two\n", encoding="utf-8")
     message = refused(*arguments)

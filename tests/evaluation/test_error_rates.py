@@ -1,12 +1,13 @@
 import random
 import re
+from dataclasses import replace
 
 import jiwer
 import pytest
 
 from asr_attn.errors import InputError
 from asr_attn.evaluation.error_rates import ErrorCounts, count_errors
-from asr_attn.evaluation.results import Evaluation, score_texts
+from asr_attn.evaluation.results import score_texts
 from asr_attn.evaluation.texts import read_pairs
 
 
@@ -94,7 +95,7 @@ def test_figures_say_the_same_in_json_and_in_text():
     assert lines[1] == ["WER", "(words)", "66.67", "%", "2", "3", "1", "0", "1"]
     assert lines[2][:6] == ["CER", "(characters)", "50.00", "%", "3", "6"]
     assert lines[3] == ["sentences", "50.00", "%", "1", "2"]
-    timed = Evaluation(result.words, result.characters, 10.0, 2.0)
+    timed = replace(result, audio_seconds=10.0, recognition_seconds=2.0)
     assert timed.to_dict()["real_time_factor"] == 0.2
     assert "real-time factor 0.200" in timed.to_text()
 
