@@ -14,6 +14,7 @@ from asr_attn.commands.arguments import Parser, add_attention, add_evaluate, add
 from asr_attn.commands.calibrate_arguments import add_calibrate
 from asr_attn.commands.lm_arguments import add_lm
 from asr_attn.commands.terminal import abandon_output, prepare_output, say
+from asr_attn.commands.tune_arguments import add_tune
 from asr_attn.errors import InputError
 from asr_attn.files import write_error
 
@@ -86,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     add_evaluate(commands)
     add_attention(commands)
     add_calibrate(commands)
+    add_tune(commands)
     add_lm(commands)
     return parser
 

@@ -21,7 +21,7 @@ exit codes:
   2  nothing done: what was given cannot be used
 """
 
-_EPILOG_ALONE = """\
+EPILOG_ALONE = """\
 exit codes:
   0  done
   2  nothing done: what was given cannot be used
@@ -140,7 +140,7 @@ def add_transcribe(commands: Commands) -> None:
     parser.add_argument(
         "--nbest",
         metavar="N",
-        type=_positive_int,
+        type=positive_int,
         default=1,
         help="hypotheses to write of each recording, in the format jsonl (default 1)",
     )
@@ -217,7 +217,7 @@ def add_attention(commands: Commands) -> None:
         "attention",
         help="see where a model looks in a recording",
         description=_ATTENTION,
-        epilog=_ATTENTION_EXAMPLES + _EPILOG_ALONE,
+        epilog=_ATTENTION_EXAMPLES + EPILOG_ALONE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -239,13 +239,13 @@ def add_attention(commands: Commands) -> None:
         "--format", choices=("text", "json"), default="text", help="of the figures; default: text"
     )
     _add_beam(parser)
-    _add_device(parser)
+    add_device(parser)
 
 
 def add_search(parser: argparse.ArgumentParser) -> None:
     """Add the settings of the search, the device and the size of batches."""
     _add_beam(parser)
-    _add_device(parser)
+    add_device(parser)
     parser.add_argument(
         "--batch-seconds",
         metavar="S",
@@ -267,9 +267,15 @@ def _forms() -> str:
 def _add_beam(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("search")
     group.add_argument(
+        "--search",
+        metavar="FILE",
+        type=Path,
+        help="file of settings, as asr-attn tune writes it; what is given beside it counts more",
+    )
+    group.add_argument(
         "--beam",
         metavar="N",
-        type=_positive_int,
+        type=positive_int,
         help="open hypotheses; 1 is greedy and fastest (default; 10 with CTC, a language model or "
         "hotwords)",
     )
@@ -319,7 +325,8 @@ def _add_beam(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_device(parser: argparse.ArgumentParser) -> None:
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device``."""
     parser.add_argument(
         "--device",
         metavar="D",
@@ -327,7 +334,8 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _positive_int(text: str) -> int:
+def positive_int(text: str) -> int:
+    """A whole number above 0."""
     try:
         value = int(text)
     except ValueError:

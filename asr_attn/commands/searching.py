@@ -1,6 +1,11 @@
 """From the arguments of a command to a recogniser that searches as they say."""
 
 import argparse
+import dataclasses
+import difflib
+import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asr_attn.errors import InputError
@@ -18,6 +23,8 @@ SETTINGS = (
     "doubt_penalty",
 )
 """Arguments that are settings of the search of the same name."""
+TUNED = ("ctc_weight", "lm_weight", "length_bonus", "length_exponent")
+"""Settings that ``asr-attn tune`` finds."""
 WIDE_BEAM = 10
 """Beam where more than attention is asked and none is given."""
 
@@ -48,18 +55,67 @@ def search_config(args: argparse.Namespace) -> "SearchConfig":
     """
     from asr_attn.decoding.hypothesis import SearchConfig
 
-    given: dict[str, Any] = {
-        name: getattr(args, name) for name in SETTINGS if getattr(args, name) is not None
-    }
-    if given.get("lm_weight") is not None and given.get("lm") is None:
+    given: dict[str, Any] = read_search(args.search) if args.search is not None else {}
+    given |= {name: getattr(args, name) for name in SETTINGS if getattr(args, name) is not None}
+    if args.lm_weight is not None and given.get("lm") is None:
         raise InputError("--lm-weight goes with --lm FILE")
     if given.get("length_bonus"):
         given.setdefault("length_exponent", 0.0)
     wide = bool({"ctc_weight", "lm"} & set(given) or args.hotword or args.hotwords)
-    given["beam"] = args.beam or (WIDE_BEAM if wide else 1)
+    given["beam"] = args.beam or given.get("beam") or (WIDE_BEAM if wide else 1)
     if "lm" in given:
         given["lm"] = str(given["lm"])
     try:
         return SearchConfig(**given)
     except ValueError as error:
         raise InputError(str(error)) from None
+
+
+def search_lines(settings: Mapping[str, Any]) -> str:
+    """Settings as lines of YAML, for ``--search`` and for ``conf/search/``."""
+    return "".join(
+        f"{name}: {json.dumps(value, ensure_ascii=False)}\n" for name, value in settings.items()
+    )
+
+
+def read_search(path: Path) -> dict[str, Any]:
+    """Read settings of the search from a file of YAML.
+
+    Raises:
+        InputError: the file cannot be read, or holds what is no setting of the search.
+    """
+    import yaml
+
+    from asr_attn.decoding.hypothesis import SearchConfig
+
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = getattr(error, "strerror", None) or "it is not YAML"
+        raise InputError(f"--search {path}: cannot be read ({reason}); see asr-attn tune") from None
+    if not isinstance(data, dict):
+        raise InputError(f"--search {path}: has no settings; write lines such as ctc_weight: 0.3")
+    kinds = {field.name: field.type for field in dataclasses.fields(SearchConfig)}
+    for name, value in data.items():
+        if name not in kinds:
+            near = difflib.get_close_matches(str(name), kinds, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(kinds)}"
+            raise InputError(f"--search {path}: {name} is no setting of the search; {hint}")
+        data[name] = _of_kind(value, str(kinds[name]), f"--search {path}: {name}")
+    return data
+
+
+def _of_kind(value: Any, kind: str, name: str) -> Any:
+    """A value of a setting; YAML takes numbers such as 1e-3 for text."""
+    try:
+        if "str" in kind:
+            return None if value is None else str(value)
+        if isinstance(value, bool) or value is None:
+            raise ValueError
+        number = float(value)
+        if "int" in kind and number != int(number):
+            raise ValueError
+        return int(number) if "int" in kind else number
+    except (TypeError, ValueError, OverflowError):
+        whole = "a whole number" if "int" in kind else "a number"
+        raise InputError(f"{name} must be {whole}, not {value!r}") from None

@@ -153,10 +153,10 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def advance(self) -> None:
-        """One recording more is done."""
+    def advance(self, count: int = 1) -> None:
+        """So many recordings more are done."""
         if self._bar is not None:
-            self._bar.advance(self._task)
+            self._bar.advance(self._task, count)
 
     @contextmanager
     def hidden(self) -> Iterator[None]:

@@ -1,0 +1,80 @@
+"""The arguments of ``asr-attn tune``, and what its help says."""
+
+import argparse
+from pathlib import Path
+
+from asr_attn.commands.arguments import (
+    EPILOG_ALONE,
+    Commands,
+    Parser,
+    add_device,
+    positive_int,
+)
+
+_TUNE = """\
+Find the weights of the search (CTC, language model, length) that make the fewest errors on a
+validation set, and write them as a file of settings.
+
+The recordings are searched with a few settings, and what is found is put into one pool for each
+recording. Thousands of weights are tried on the pools; the best are then searched with in earnest,
+and so are the untuned ones, so that the result is never worse on this set. Take recordings that are
+neither trained on nor used for the final result.
+"""
+_TUNE_EXAMPLES = """\
+examples:
+  asr-attn tune runs/digits dev.jsonl --output search.yaml
+  asr-attn tune model.safetensors dev.jsonl --lm words.arpa.gz --beam 10 --output search.yaml
+  asr-attn transcribe model.safetensors calls/ --search search.yaml
+  asr-attn evaluate model.safetensors test.jsonl --search search.yaml
+
+"""
+
+
+def add_tune(commands: Commands) -> None:
+    """Add ``asr-attn tune``."""
+    parser: Parser = commands.add_parser(
+        "tune",
+        help="find the weights of the search on a validation set",
+        description=_TUNE,
+        epilog=_TUNE_EXAMPLES + EPILOG_ALONE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=_tune)
+    parser.add_argument(
+        "checkpoint", metavar="CHECKPOINT", type=Path, help="model file, or folder of a run"
+    )
+    parser.add_argument(
+        "manifest", metavar="MANIFEST", type=Path, help="recordings and their texts"
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        type=Path,
+        required=True,
+        help="file of settings for --search, and for train.py (conf/search/NAME.yaml)",
+    )
+    parser.add_argument("--lm", metavar="FILE", type=Path, help="language model to listen to")
+    parser.add_argument(
+        "--beam", metavar="N", type=positive_int, help="open hypotheses (default 10)"
+    )
+    parser.add_argument(
+        "--trials",
+        metavar="N",
+        type=positive_int,
+        default=2000,
+        help="weights to try (default 2000)",
+    )
+    parser.add_argument(
+        "--seed", metavar="N", type=int, default=0, help="of what is tried (default 0)"
+    )
+    parser.add_argument(
+        "--format", choices=("text", "json"), default="text", help="of the figures; default: text"
+    )
+    add_device(parser)
+
+
+def _tune(args: argparse.Namespace) -> int:
+    from asr_attn.commands.tune import tune
+
+    return tune(args)
