@@ -12,6 +12,7 @@ from pathlib import Path
 from asr_attn import __version__
 from asr_attn.commands.arguments import Parser, add_attention, add_evaluate, add_transcribe
 from asr_attn.commands.calibrate_arguments import add_calibrate
+from asr_attn.commands.compare_arguments import add_compare
 from asr_attn.commands.lm_arguments import add_lm
 from asr_attn.commands.terminal import abandon_output, prepare_output, say
 from asr_attn.commands.tune_arguments import add_tune
@@ -85,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     add_transcribe(commands)
     add_evaluate(commands)
+    add_compare(commands)
     add_attention(commands)
     add_calibrate(commands)
     add_tune(commands)

@@ -173,6 +173,8 @@ def _write_texts(
             continue
         line = record(utterance, result.transcripts[utterance.id])
         line |= {"reference": reference, "normalizer": result.normalizer}
+        if utterance.speaker is not None:
+            line["speaker"] = utterance.speaker
         if form is not None:
             line |= {"text": form.apply(line["text"]), "recognised": line["text"]}
         stream.write(json_line(line))
