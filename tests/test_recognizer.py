@@ -15,6 +15,7 @@ from asr_attn.decoding.hypothesis import SearchConfig
 from asr_attn.errors import AudioError, InputError
 from asr_attn.evaluation.error_rates import count_errors
 from asr_attn.evaluation.recognition import evaluate
+from asr_attn.evaluation.result_text import evaluation_text
 from asr_attn.recognizer import Recognizer, Transcript, load
 
 RATE = 8000
@@ -165,7 +166,7 @@ def test_evaluate_leaves_unreadable_recordings_out_and_says_so(recognizer, recor
     assert list(result.transcripts) == ["0", "2", "3", "4"]
     assert result.words.errors == 0
     assert result.words.total == sum(len(u.text.split()) for u in utterances if u.id != "1")
-    assert "1 could not be read and are NOT in these figures" in result.to_text()
+    assert "1 could not be read and are NOT in these figures" in evaluation_text(result)
     for path in recordings.glob("*.wav"):
         path.unlink()
     with pytest.raises(AudioError, match="no recording could be read"):

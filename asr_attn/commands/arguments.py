@@ -65,14 +65,18 @@ as they are. With --normalizer both sides are brought to the same form first:
 
 Every result names its normalizer and the version of it.
 
-Rates are pooled: all errors over all words (WER) or characters, spaces included (CER). The
-real-time factor is the time of recognition, files read included, over the length of the audio.
+Rates are pooled: all errors over all words (WER) or characters, spaces included (CER). Intervals
+are 95 % bootstrap intervals over speakers, where the manifest names at least 20, else over
+utterances. The real-time factor is the time of recognition, files read included, over the length of
+the audio.
 """
 _EVALUATE_EXAMPLES = """\
 examples:
   asr-attn evaluate runs/digits data/test.jsonl
   asr-attn evaluate model.safetensors test.jsonl --beam 8 --format json
   asr-attn evaluate model.safetensors test.jsonl --output wer.json --hypotheses heard.jsonl
+  asr-attn evaluate runs/digits test.jsonl --by speaker --by snr --train train.jsonl
+  asr-attn evaluate runs/a runs/b clean.jsonl noisy.jsonl --format md
   asr-attn evaluate --reference said.txt --hypothesis heard.txt --normalizer basic
   asr-attn evaluate --reference test.jsonl --hypothesis heard.jsonl
 
@@ -153,7 +157,7 @@ def add_evaluate(commands: Commands) -> None:
     parser = commands.add_parser(
         "evaluate",
         help="count the errors of a model, or of texts",
-        usage="asr-attn evaluate CHECKPOINT MANIFEST [options]\n"
+        usage="asr-attn evaluate CHECKPOINT... MANIFEST... [options]\n"
         "       asr-attn evaluate --reference FILE --hypothesis FILE [options]",
         description=_EVALUATE.format(forms=_forms()),
         epilog=_EVALUATE_EXAMPLES + EPILOG,
@@ -162,14 +166,12 @@ def add_evaluate(commands: Commands) -> None:
     )
     parser.set_defaults(run=_evaluate)
     parser.add_argument(
-        "checkpoint",
-        metavar="CHECKPOINT",
+        "paths",
+        metavar="CHECKPOINT|MANIFEST",
         type=Path,
-        nargs="?",
-        help="model file, or folder of a run",
-    )
-    parser.add_argument(
-        "manifest", metavar="MANIFEST", type=Path, nargs="?", help="recordings and their texts"
+        nargs="*",
+        help="model files or folders of runs, and manifests (*.jsonl): each model is evaluated on "
+        "each",
     )
     parser.add_argument(
         "--reference",
@@ -189,6 +191,19 @@ def add_evaluate(commands: Commands) -> None:
         help="form that both sides are brought to",
     )
     parser.add_argument(
+        "--by",
+        metavar="FIELD",
+        action="append",
+        help="error rates by group: speaker, language, duration, rate (of speaking), snr (signal "
+        "to noise), or a key of the manifest; may be given several times",
+    )
+    parser.add_argument(
+        "--train",
+        metavar="MANIFEST",
+        type=Path,
+        help="count the words that these training texts do not have, and how many are recognised",
+    )
+    parser.add_argument(
         "--changes",
         metavar="FILE",
         type=Path,
@@ -196,8 +211,8 @@ def add_evaluate(commands: Commands) -> None:
     )
     parser.add_argument(
         "--format",
-        choices=("text", "json"),
-        help="default: json if --output ends in .json, else text",
+        choices=("text", "json", "md", "csv"),
+        help="default: as --output ends, else text; md and csv are a row for each evaluation",
     )
     parser.add_argument(
         "--output", metavar="FILE", type=Path, help="write the figures to a file instead"

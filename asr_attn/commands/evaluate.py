@@ -10,7 +10,13 @@ from typing import IO, TYPE_CHECKING
 
 from asr_attn.commands.searching import SETTINGS, load_recognizer
 from asr_attn.commands.terminal import Progress, json_line, opened, refuse_overwriting, say
-from asr_attn.commands.transcribe import record, report_failures, warn, warn_of_long
+from asr_attn.commands.transcribe import (
+    is_manifest,
+    record,
+    report_failures,
+    warn,
+    warn_of_long,
+)
 from asr_attn.data.manifest import Utterance, read_manifest
 from asr_attn.errors import AudioError, InputError
 from asr_attn.evaluation.normalization import TextForm, text_form
@@ -22,11 +28,16 @@ if TYPE_CHECKING:
     from asr_attn.recognizer import Recognizer, Transcript
 
 _FOR_MODELS = (
-    *("checkpoint", "manifest", "beam", "device", "batch_seconds", "hypotheses"),
-    *("hotword", "hotwords", *SETTINGS),
+    *("paths", "beam", "device", "batch_seconds", "hypotheses", "by", "train"),
+    *("hotword", "hotwords", "search", *SETTINGS),
 )
 _FOR_TEXTS = ("reference", "hypothesis")
 _SHOWN_CHARACTERS = 10
+FORMATS = ("text", "json", "md", "csv")
+"""Of the figures."""
+
+Source = dict[str, object]
+"""What an evaluation is of."""
 
 
 def evaluate(args: argparse.Namespace) -> int:
@@ -37,20 +48,20 @@ def evaluate(args: argparse.Namespace) -> int:
     """
     if args.reference is not None or args.hypothesis is not None:
         return _evaluate_texts(args)
-    if args.checkpoint is None or args.manifest is None:
+    manifests = [path for path in args.paths if is_manifest(path)]
+    models = [path for path in args.paths if not is_manifest(path)]
+    if not models or not manifests:
         raise InputError(
-            "evaluate needs CHECKPOINT and MANIFEST, or --reference and --hypothesis; "
+            "evaluate needs CHECKPOINT and MANIFEST (*.jsonl), or --reference and --hypothesis; "
             "see asr-attn evaluate --help"
         )
-    _refuse(args, _FOR_TEXTS, "goes with --reference and --hypothesis, not with a model")
-    return _evaluate_model(args)
+    return _evaluate_models(args, models, manifests)
 
 
 def _refuse(args: argparse.Namespace, names: tuple[str, ...], why: str) -> None:
     for name in names:
-        if getattr(args, name) not in (None, False):
-            positional = name in ("checkpoint", "manifest")
-            shown = name.upper() if positional else f"--{name.replace('_', '-')}"
+        if getattr(args, name) not in (None, False, []):
+            shown = "CHECKPOINT" if name == "paths" else f"--{name.replace('_', '-')}"
             raise InputError(f"{shown} {why}; see asr-attn evaluate --help")
 
 
@@ -72,47 +83,95 @@ def _evaluate_texts(args: argparse.Namespace) -> int:
         with opened(args.changes) as stream:
             _write_changes(stream, names, pairs, (references, hypotheses))
     with opened(args.output) as stream:
-        _write(stream, result, args, {})
+        _write(stream, [({}, result)], args)
     return 0
 
 
-def _evaluate_model(args: argparse.Namespace) -> int:
+def _evaluate_models(
+    args: argparse.Namespace, models: Sequence[Path], manifests: Sequence[Path]
+) -> int:
+    """Evaluate each model on each manifest."""
     form = text_form(args.normalizer) if args.normalizer else None
+    several = len(models) * len(manifests) > 1
     if args.changes is not None and form is None:
         raise InputError("--changes goes with --normalizer NAME")
+    if several and (args.hypotheses or args.changes):
+        name = "--hypotheses" if args.hypotheses else "--changes"
+        raise InputError(f"{name} goes with one model and one manifest")
     outputs = {
         "--output": args.output,
         "--hypotheses": args.hypotheses,
         "--changes": args.changes,
     }
-    refuse_overwriting(outputs, [p for p in (args.checkpoint, args.manifest) if p.is_file()])
-    utterances = read_manifest(args.manifest)
-    recognizer = load_recognizer(args)
-    source = {
-        "model": str(args.checkpoint),
-        "manifest": str(args.manifest),
-        "beam": recognizer.search.beam,
-    }
-    warn_of_long(recognizer, utterances)
-    _warn_of_unknown(recognizer, utterances, args.manifest)
-    with ExitStack() as files:  # both are opened now: better to fail before the work than after
+    inputs = [*models, *manifests, *([args.train] if args.train else [])]
+    refuse_overwriting(outputs, [path for path in inputs if path.is_file()])
+    sets = {path: read_manifest(path) for path in manifests}
+    known = _training_words(args)
+    found: list[tuple[Source, Evaluation]] = []
+    failures: list[str] = []
+    with ExitStack() as files:  # all are opened now: better to fail before the work than after
         report = files.enter_context(opened(args.output)) if args.output else None
         texts = files.enter_context(opened(args.hypotheses)) if args.hypotheses else None
         changes = files.enter_context(opened(args.changes)) if args.changes else None
-        result = _recognize(recognizer, utterances, form, args)
-        if texts is not None:
-            _write_texts(texts, recognizer, utterances, form, result)
-        if changes is not None and form is not None:
-            done = [u for u in utterances if u.id in result.transcripts]
-            said, heard = [u.text for u in done], [result.transcripts[u.id].text for u in done]
-            applied = ([form.apply(t) for t in said], [form.apply(t) for t in heard])
-            _write_changes(changes, [u.id for u in done], (said, heard), applied)
+        for model in models:
+            recognizer = load_recognizer(argparse.Namespace(**vars(args), checkpoint=model))
+            for path, utterances in sets.items():
+                warn_of_long(recognizer, utterances)
+                _warn_of_unknown(recognizer, utterances, path)
+                result = _recognize(recognizer, utterances, form, path, args)
+                result = _grouped(recognizer, utterances, result, form, known, args)
+                source: Source = {
+                    "model": str(model),
+                    "manifest": str(path),
+                    "beam": recognizer.search.beam,
+                }
+                found.append((source, result))
+                failures += result.failures.values()
+                if texts is not None:
+                    _write_texts(texts, recognizer, utterances, form, result)
+                if changes is not None and form is not None:
+                    _write_changes_of(changes, utterances, form, result)
         if report is not None:
-            _write(report, result, args, source)
+            _write(report, found, args)
     if args.output is None:
         with opened(None) as stream:
-            _write(stream, result, args, source)
-    return report_failures(list(result.failures.values()), len(utterances))
+            _write(stream, found, args)
+    return report_failures(failures, sum(map(len, sets.values())) * len(models))
+
+
+def _training_words(args: argparse.Namespace) -> list[str] | None:
+    """The texts of ``--train``."""
+    if args.train is None:
+        return None
+    return [utterance.text for utterance in read_manifest(args.train)]
+
+
+def _grouped(
+    recognizer: "Recognizer",
+    utterances: list[Utterance],
+    result: Evaluation,
+    form: TextForm | None,
+    known: list[str] | None,
+    args: argparse.Namespace,
+) -> Evaluation:
+    """The evaluation with the groups of ``--by``, and with the words that ``--train`` lacks."""
+    from asr_attn.evaluation.grouping import MEASURED, labels_of
+    from asr_attn.evaluation.recognition import normal_texts, references_of
+    from asr_attn.evaluation.scoring import count_unknown, grouped, ordered
+
+    assert result.scores is not None
+    done = [u for u in utterances if u.id in result.transcripts]
+    counts = result.scores.words.tolist()
+    groups = {}
+    for name in args.by or ():
+        labels = labels_of(name, done, counts, recognizer.sample_rate)
+        found = grouped(result.scores, labels)
+        groups[name] = ordered(found, numeric=name in MEASURED)
+    unknown = None
+    if known is not None:
+        words = {word for text in normal_texts(recognizer, known, form) for word in text.split()}
+        unknown = count_unknown(references_of(recognizer, done, form), result.scores, words)
+    return replace(result, groups=groups, unknown_words=unknown)
 
 
 def _warn_of_unknown(recognizer: "Recognizer", utterances: list[Utterance], manifest: Path) -> None:
@@ -133,6 +192,7 @@ def _recognize(
     recognizer: "Recognizer",
     utterances: list[Utterance],
     form: TextForm | None,
+    manifest: Path,
     args: argparse.Namespace,
 ) -> Evaluation:
     from asr_attn.evaluation import recognition
@@ -155,7 +215,7 @@ def _recognize(
                 on_result=on_result,
             )
         except InputError as error:
-            raise InputError(f"{args.manifest}: {error}") from None
+            raise InputError(f"{manifest}: {error}") from None
 
 
 def _write_texts(
@@ -180,6 +240,15 @@ def _write_texts(
         stream.write(json_line(line))
 
 
+def _write_changes_of(
+    stream: IO[str], utterances: list[Utterance], form: TextForm, result: Evaluation
+) -> None:
+    done = [u for u in utterances if u.id in result.transcripts]
+    before = [u.text for u in done], [result.transcripts[u.id].text for u in done]
+    after = [form.apply(t) for t in before[0]], [form.apply(t) for t in before[1]]
+    _write_changes(stream, [u.id for u in done], before, after)
+
+
 def _write_changes(
     stream: IO[str],
     names: Sequence[str],
@@ -194,16 +263,33 @@ def _write_changes(
 
 
 def _write(
-    stream: IO[str], result: Evaluation, args: argparse.Namespace, source: dict[str, object]
+    stream: IO[str], found: Sequence[tuple[Source, Evaluation]], args: argparse.Namespace
 ) -> None:
-    output: Path | None = args.output
-    chosen = args.format
-    if chosen is None:
-        chosen = "json" if output is not None and output.suffix.lower() == ".json" else "text"
+    from asr_attn.evaluation.result_text import csv_table, evaluation_text, markdown_table
+
+    chosen = args.format or _format_of(args.output)
     if chosen == "json":
-        figures = {**source, **result.to_dict()}
-        if result.failures:
-            figures["failures"] = dict(result.failures)
-        stream.write(json.dumps(figures, indent=2, allow_nan=False) + "\n")
+        figures = []
+        for source, result in found:
+            figures.append({**source, **result.to_dict()})
+            if result.failures:
+                figures[-1]["failures"] = dict(result.failures)
+        shown = figures[0] if len(figures) == 1 else figures
+        stream.write(json.dumps(shown, indent=2, allow_nan=False) + "\n")
+    elif chosen == "csv":
+        stream.write(csv_table(found))
+    elif chosen == "md":
+        stream.write(markdown_table(found))
     else:
-        stream.write(result.to_text())
+        for source, result in found:
+            if len(found) > 1:
+                stream.write(f"{source['model']} on {source['manifest']}\n")
+            stream.write(evaluation_text(result) + ("\n" if len(found) > 1 else ""))
+        if len(found) > 1:
+            stream.write(markdown_table(found))
+
+
+def _format_of(output: Path | None) -> str:
+    """The format that the ending of a file stands for."""
+    ending = output.suffix.lower().removeprefix(".") if output is not None else ""
+    return ending if ending in FORMATS else "text"

@@ -60,7 +60,7 @@ def transcribe(args: argparse.Namespace) -> int:
     """
     output = None if args.output == "-" else Path(args.output)
     as_json = _wants_json(args.format, output)
-    manifests = [p for p in args.inputs if _is_manifest(p)]
+    manifests = [p for p in args.inputs if is_manifest(p)]
     inputs = [args.checkpoint, *args.inputs]
     refuse_overwriting({"--output": output}, [p for p in inputs if p.is_file()])
     recordings = _gather(args.inputs)
@@ -171,7 +171,8 @@ def _wants_json(chosen: str | None, output: Path | None) -> bool:
     return output is not None and output.suffix.lower() == ".jsonl"
 
 
-def _is_manifest(path: Path) -> bool:
+def is_manifest(path: Path) -> bool:
+    """Whether a path names a manifest."""
     return path.suffix.lower() == ".jsonl" and not path.is_dir()
 
 
@@ -185,7 +186,7 @@ def _gather(inputs: list[Path]) -> _Recordings:
                 raise InputError(f"{path} holds no audio files; name a folder with recordings")
             for file in files:
                 recordings.add_file(file)
-        elif _is_manifest(path):
+        elif is_manifest(path):
             recordings.utterances += read_manifest(path)
         else:
             recordings.add_file(path)

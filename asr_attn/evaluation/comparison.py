@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from asr_attn.evaluation.intervals import DRAWS, LEVEL, Interval, percentile_interval
+from asr_attn.evaluation.intervals import DRAWS, LEVEL, Interval, by_unit, percentile_interval
 
 BUFFER = 2
 """Words on end that both recognise: what is before and after them is independent (NIST)."""
@@ -85,7 +85,7 @@ def compare(
         seed: of the draws.
     """
     rates_a, rates_b = (e.sum(axis=0) / words.sum() for e in (errors_a, errors_b))
-    sums_a, sums_b, sizes = (_by_unit(v, units) for v in (errors_a, errors_b, words))
+    sums_a, sums_b, sizes = (by_unit(v, units) for v in (errors_a, errors_b, words))
     values = _differences(sums_a, sums_b, sizes, draws, np.random.default_rng(seed))
     difference = float(rates_b.mean() - rates_a.mean())
     below, above = float(np.mean(values <= 0)), float(np.mean(values >= 0))
@@ -99,15 +99,6 @@ def compare(
         _needed(errors_a, errors_b, words),
         (errors_a.shape[1], errors_b.shape[1]),
     )
-
-
-def _by_unit(values: NDArray[np.int64], units: NDArray[np.int64] | None) -> NDArray[np.int64]:
-    """Sums over the utterances of each unit."""
-    if units is None:
-        return values
-    sums = np.zeros((int(units.max()) + 1, *values.shape[1:]), dtype=np.int64)
-    np.add.at(sums, units, values)
-    return sums
 
 
 def _differences(

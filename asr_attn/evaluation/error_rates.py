@@ -46,6 +46,25 @@ class ErrorCounts:
         """Share of the references that are not recognised to the letter."""
         return self.wrong_sentences / self.sentences if self.sentences else 0.0
 
+    @property
+    def hits(self) -> int:
+        """Words (or characters) that are right."""
+        return self.total - self.substitutions - self.deletions
+
+    @property
+    def match_error_rate(self) -> float:
+        """Share of errors among all errors and hits (MER; Morris et al. 2004): at most 1."""
+        pairs = self.hits + self.errors
+        return self.errors / pairs if pairs else 0.0
+
+    @property
+    def information_lost(self) -> float:
+        """Word information lost (WIL; Morris et al. 2004): 0 if all is right, 1 if nothing is."""
+        written = self.hits + self.substitutions + self.insertions
+        if not self.total or not written:
+            return 1.0 if self.total or written else 0.0
+        return 1.0 - self.hits**2 / (self.total * written)
+
     def __add__(self, other: "ErrorCounts") -> "ErrorCounts":
         return ErrorCounts(
             self.substitutions + other.substitutions,

@@ -62,3 +62,39 @@ def percentile_interval(values: NDArray[np.float64], level: float = LEVEL) -> In
     tail = 50.0 * (1.0 - level)
     low, high = np.percentile(values, [tail, 100.0 - tail])
     return Interval(float(low), float(high), level)
+
+
+def rate_interval(
+    errors: NDArray[np.int64],
+    words: NDArray[np.int64],
+    units: NDArray[np.int64] | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> Interval:
+    """Interval of a pooled error rate by the bootstrap over units.
+
+    Where there are no errors at all, resampling knows of none either; then the upper end is that of
+    Clopper and Pearson for independent words, about 3.7 divided by their number.
+
+    Args:
+        errors: (N,) in each utterance.
+        words: (N,) of the references; some above 0.
+        units: (N,) number of what is resampled as a whole, such as a speaker; each utterance alone
+            when not given.
+        draws: resampled sets.
+        seed: of the draws.
+    """
+    if not errors.any():
+        return Interval(0.0, 1.0 - ((1.0 - LEVEL) / 2) ** (1.0 / max(int(words.sum()), 1)))
+    return percentile_interval(
+        bootstrap_rates(by_unit(errors, units), by_unit(words, units), draws, seed)
+    )
+
+
+def by_unit(values: NDArray[np.int64], units: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    """Sums over the utterances (N, ...) of each unit."""
+    if units is None:
+        return values
+    sums = np.zeros((int(units.max()) + 1, *values.shape[1:]), dtype=np.int64)
+    np.add.at(sums, units, values)
+    return sums

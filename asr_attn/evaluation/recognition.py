@@ -1,8 +1,12 @@
 """Evaluating a recogniser on a test set."""
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from asr_attn.data.manifest import Utterance
 from asr_attn.errors import AudioError
@@ -12,19 +16,27 @@ from asr_attn.evaluation.word_confidence import confidence_figures, judge_words
 from asr_attn.recognizer import BATCH_SECONDS, Recognizer, Transcript
 from asr_attn.text.normalizer import normalize
 
+FEWEST_SPEAKERS = 20
+"""Speakers from which on intervals are over speakers: of fewer, they would be too narrow."""
+
 
 def normalized_references(recognizer: Recognizer, utterances: Sequence[Utterance]) -> list[str]:
     """Texts of utterances, written as in the training of the recogniser."""
-    return [normalize(u.text, recognizer.model.normalizer) for u in utterances]
+    return normal_texts(recognizer, [u.text for u in utterances], None)
 
 
 def references_of(
     recognizer: Recognizer, utterances: Sequence[Utterance], form: TextForm | None
 ) -> list[str]:
     """Texts of utterances in the form that they are compared in; None: as in the training."""
-    if form is None:
-        return normalized_references(recognizer, utterances)
-    return [form.apply(u.text) for u in utterances]
+    return normal_texts(recognizer, [u.text for u in utterances], form)
+
+
+def normal_texts(recognizer: Recognizer, texts: Sequence[str], form: TextForm | None) -> list[str]:
+    """Texts in a form; None: as in the training of the recogniser."""
+    if form is not None:
+        return [form.apply(text) for text in texts]
+    return [normalize(text, recognizer.model.normalizer) for text in texts]
 
 
 def evaluate(
@@ -80,9 +92,12 @@ def evaluate(
     if form is not None:
         found = [replace(t, text=form.apply(t.text)) for t in found]
     figures = score_texts(said, [transcript.text for transcript in found])
-    words = judge_words(found, said)
+    own = normalized_references(recognizer, [utterances[i] for i in done])
+    words = judge_words(found, own)  # words are as the model writes them, whatever the form
     return replace(
         figures,
+        speakers=_speakers([utterances[i].speaker for i in done]),
+        peak_memory=_peak_memory(),
         normalizer=form.label if form is not None else f"{MODEL}/{VERSION}",
         audio_seconds=sum(transcripts[i].duration for i in done),
         recognition_seconds=seconds,
@@ -90,3 +105,21 @@ def evaluate(
         transcripts={utterances[i].id: transcripts[i] for i in done},
         failures={utterances[i].id: failures[i] for i in sorted(failures)},
     )
+
+
+def _speakers(names: Sequence[str | None]) -> NDArray[np.int64] | None:
+    """Numbers of the speakers, if all are known and there are enough of them."""
+    known = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    if None in known or len(known) < FEWEST_SPEAKERS:
+        return None
+    return np.array([known[name] for name in names])
+
+
+def _peak_memory() -> float | None:
+    """Greatest resident memory of the process so far in MB."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

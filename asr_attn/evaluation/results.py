@@ -3,14 +3,23 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from asr_attn.errors import InputError
 from asr_attn.evaluation.error_rates import ErrorCounts, count_errors
+from asr_attn.evaluation.intervals import Interval, rate_interval
+from asr_attn.evaluation.scoring import Group, Scores, UnknownWords, score_words
 
 if TYPE_CHECKING:  # scoring texts needs no torch
+    import numpy as np
+    from numpy.typing import NDArray
+
     from asr_attn.evaluation.word_confidence import ConfidenceFigures
     from asr_attn.recognizer import Transcript
+
+SHOWN = 10
+"""Most frequent errors that are shown of each kind."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +33,13 @@ class Evaluation:
         audio_seconds: length of the recordings; None where only texts were compared.
         recognition_seconds: wall time of recognising them, files read included.
         confidence: how true the confidence of the words is; None where only texts were compared.
+        scores: errors of each utterance.
+        speakers: number of each utterance's speaker, where there are enough of them for an interval
+            over speakers; else None, and intervals are over utterances.
+        groups: figures of groups of utterances, by the field that they are grouped by.
+        unknown_words: words of the references that the training texts do not have; None where these
+            were not given.
+        peak_memory: greatest memory of the process in MB; None where the system does not tell.
         transcripts: what was recognised, by utterance id.
         failures: why recordings could not be read, by utterance id; they count nowhere else.
     """
@@ -34,6 +50,11 @@ class Evaluation:
     audio_seconds: float | None = None
     recognition_seconds: float | None = None
     confidence: "ConfidenceFigures | None" = None
+    scores: Scores | None = None
+    speakers: "NDArray[np.int64] | None" = None
+    groups: "Mapping[str, Sequence[Group]]" = field(default_factory=dict)
+    unknown_words: "UnknownWords | None" = None
+    peak_memory: float | None = None
     transcripts: "Mapping[str, Transcript]" = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
 
@@ -44,11 +65,38 @@ class Evaluation:
             return None
         return self.recognition_seconds / self.audio_seconds
 
+    @cached_property
+    def interval(self) -> Interval | None:
+        """95 % interval of the word error rate."""
+        if self.scores is None:
+            return None
+        return rate_interval(self.scores.errors, self.scores.words, self.speakers)
+
+    @property
+    def interval_unit(self) -> str:
+        """What was resampled for the interval."""
+        return "utterances" if self.speakers is None else "speakers"
+
+    def hallucinations(self) -> dict[str, int]:
+        """What was written where nothing was said."""
+        if self.scores is None:
+            return {"utterances": 0, "with_words": 0, "words": 0}
+        written = self.scores.inserted[self.scores.words == 0]
+        return {
+            "utterances": len(written),
+            "with_words": int((written > 0).sum()),
+            "words": int(written.sum()),
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """All figures as JSON values; rates are shares (1 is 100 %), None where undefined."""
         figures: dict[str, Any] = {
             "wer": _finite(self.words.rate),
+            "wer_interval": [self.interval.low, self.interval.high] if self.interval else None,
+            "interval_unit": self.interval_unit,
             "cer": _finite(self.characters.rate),
+            "mer": self.words.match_error_rate,
+            "wil": self.words.information_lost,
             "normalizer": self.normalizer,
             "sentence_error_rate": self.words.sentence_rate,
             "words": _counts(self.words),
@@ -56,6 +104,20 @@ class Evaluation:
             "sentences": self.words.sentences,
             "wrong_sentences": self.words.wrong_sentences,
         }
+        if self.scores is not None:
+            figures |= {
+                "hallucinations": self.hallucinations(),
+                "confusions": _confusions(self.scores),
+            }
+        if self.groups:
+            figures["groups"] = {
+                name: [{**asdict(g), "wer": g.rate} for g in groups]
+                for name, groups in self.groups.items()
+            }
+        if self.unknown_words is not None:
+            figures["unknown_words"] = asdict(self.unknown_words)
+        if self.peak_memory is not None:
+            figures["peak_memory_mb"] = round(self.peak_memory, 1)
         if self.audio_seconds is not None:
             figures |= {
                 "audio_seconds": self.audio_seconds,
@@ -71,41 +133,6 @@ class Evaluation:
             figures["confidence"] = asdict(self.confidence)
         return figures
 
-    def to_text(self) -> str:
-        """All figures as a table for people."""
-        names = ("", "rate", "errors", "of", "substituted", "deleted", "inserted")
-        rows = [names, _row("WER (words)", self.words), _row("CER (characters)", self.characters)]
-        wrong, sentences = self.words.wrong_sentences, self.words.sentences
-        rows.append(("sentences", _percent(self.words.sentence_rate), str(wrong), str(sentences)))
-        widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(len(names))]
-        lines = [
-            "  ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths)))
-            for row in rows
-        ]
-        if self.audio_seconds is not None and self.recognition_seconds is not None:
-            lines.append(
-                f"{self.audio_seconds:.1f} s of audio recognised in {self.recognition_seconds:.1f} "
-                f"s: real-time factor {self.real_time_factor or 0:.3f}"
-            )
-        silent = sum(t.silent for t in self.transcripts.values())
-        truncated = sum(t.truncated for t in self.transcripts.values())
-        if silent:
-            lines.append(f"{silent} silent: nothing to recognise")
-        if truncated:
-            lines.append(f"{truncated} cut off at the longest permitted output")
-        again = sum(t.searched_again for t in self.transcripts.values())
-        doubted = sum(bool(t.doubts) for t in self.transcripts.values())
-        if again or doubted:
-            lines.append(
-                f"{again} searched again, since words seemed repeated or left out; {doubted} still "
-                "seem so"
-            )
-        if self.confidence is not None and self.confidence.words:
-            lines.append(_confidence(self.confidence))
-        if self.failures:
-            lines.append(f"{len(self.failures)} could not be read and are NOT in these figures")
-        return "\n".join(lines) + "\n"
-
 
 def score_texts(references: Sequence[str], hypotheses: Sequence[str]) -> Evaluation:
     """Compare texts with texts of the same order.
@@ -118,6 +145,7 @@ def score_texts(references: Sequence[str], hypotheses: Sequence[str]) -> Evaluat
     return Evaluation(
         count_errors(references, hypotheses),
         count_errors(references, hypotheses, characters=True),
+        scores=score_words(references, hypotheses),
     )
 
 
@@ -144,29 +172,21 @@ def _counts(counts: ErrorCounts) -> dict[str, int]:
     }
 
 
-def _row(name: str, counts: ErrorCounts) -> tuple[str, ...]:
-    figures = (
-        counts.errors,
-        counts.total,
-        counts.substitutions,
-        counts.deletions,
-        counts.insertions,
-    )
-    return (name, _percent(counts.rate), *map(str, figures))
-
-
-def _confidence(figures: "ConfidenceFigures") -> str:
-    """How true confidence is, in a sentence."""
-    error = f"confidence of words: off by {100 * figures.calibration_error:.1f} % (ECE)"
-    if figures.discrimination is None:
-        return error
-    return (
-        f"{error}; a right word is surer than a wrong one in {100 * figures.discrimination:.0f} %"
-    )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %" if math.isfinite(share) else "none"
+def _confusions(scores: Scores) -> dict[str, list[Any]]:
+    """The most frequent errors."""
+    return {
+        "substitutions": [
+            {"said": said, "recognised": other, "count": count}
+            for (said, other), count in scores.substitutions.most_common(SHOWN)
+        ],
+        "deletions": [
+            {"said": word, "count": count} for word, count in scores.deletions.most_common(SHOWN)
+        ],
+        "insertions": [
+            {"recognised": word, "count": count}
+            for word, count in scores.insertions.most_common(SHOWN)
+        ],
+    }
 
 
 def _finite(rate: float) -> float | None:

@@ -125,7 +125,7 @@ def test_usage_errors_are_one_sentence(refused, model_file, recordings, tmp_path
         (("evaluate", model_file, "--reference", file, "--hypothesis", file), "CHECKPOINT goes"),
         (("evaluate", "--reference", file, "--hypothesis", file, "--beam", 2), "--beam goes"),
         (("evaluate", model_file, file, "--normalizer", "loud"), "loud"),
-        (("evaluate", model_file, file, "--changes", tmp_path / "c"), "--changes goes"),
+        (("evaluate", model_file, "x.jsonl", "--changes", tmp_path / "c"), "--changes goes"),
     ]:
         assert words in refused(*arguments)
     assert audio_duration(file) == pytest.approx(1.3)

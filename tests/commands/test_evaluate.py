@@ -1,3 +1,4 @@
+import csv
 import json
 
 import pytest
@@ -112,3 +113,55 @@ def test_characters_that_the_model_cannot_write_are_told(asr, model_file, manife
     assert code == 0
     (told,) = (line for line in err.splitlines() if line.startswith(words))
     assert told.endswith(": 'x' (4 times), 'ß' (2 times)")
+
+
+def test_several_models_are_evaluated_on_several_sets(asr, refused, model_file, manifest, tmp_path):
+    other = manifest.parent / "other.jsonl"
+    lines = manifest.read_text(encoding="utf-8").splitlines(keepends=True)
+    other.write_text("".join(lines[:2]), encoding="utf-8")
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes(model_file.read_bytes())
+    paths = (model_file, copy, manifest, other)
+    code, out, _ = asr("evaluate", *paths, "--format", "json")
+    assert code == 0
+    found = json.loads(out)
+    assert [(f["model"], f["manifest"]) for f in found] == [
+        (str(model), str(path)) for model in (model_file, copy) for path in (manifest, other)
+    ]
+    assert [f["sentences"] for f in found] == [5, 2, 5, 2]
+    assert found[0]["words"] == found[2]["words"]
+    table = tmp_path / "all.csv"
+    assert asr("evaluate", *paths, "--output", table)[:2] == (0, "")
+    rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+    assert [float(row["wer"]) for row in rows] == [pytest.approx(f["wer"]) for f in found]
+    code, out, _ = asr("evaluate", *paths, "--format", "md")
+    assert len(out.splitlines()) == 6
+    message = refused("evaluate", *paths, "--hypotheses", tmp_path / "h.jsonl")
+    assert "one model and one manifest" in message
+
+
+def test_groups_and_unknown_words_are_reported(asr, refused, model_file, manifest, tmp_path):
+    train = manifest.parent / "train.jsonl"
+    text = manifest.read_text(encoding="utf-8").replace("A b.", "A c.")
+    train.write_text(text, encoding="utf-8")
+    arguments = ("evaluate", model_file, manifest, "--by", "duration", "--train", train)
+    code, out, _ = asr(*arguments, "--format", "json")
+    assert code == 0
+    figures = json.loads(out)
+    assert sum(g["words"] for g in figures["groups"]["duration"]) == 10
+    assert figures["unknown_words"]["count"] == 5
+    assert figures["wer_interval"][0] <= figures["wer"] <= figures["wer_interval"][1]
+    code, out, _ = asr(*arguments)
+    assert "not in the training texts" in out
+    assert "duration" in out
+    assert "no such field" in refused("evaluate", model_file, manifest, "--by", "mood")
+
+
+def test_words_on_silence_are_told(asr, model_file, manifest):
+    text = manifest.read_text(encoding="utf-8").replace("A b.", "", 2)
+    manifest.write_text(text, encoding="utf-8")
+    code, out, _ = asr("evaluate", model_file, manifest, "--format", "json")
+    assert code == 0
+    empty = json.loads(out)["hallucinations"]
+    assert empty["utterances"] == 2
+    assert (empty["words"] > 0) == (empty["with_words"] > 0)

@@ -1,0 +1,160 @@
+"""Errors of each utterance, what was taken for what, and groups of utterances."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import jiwer
+import numpy as np
+from numpy.typing import NDArray
+
+from asr_attn.evaluation.intervals import Interval, rate_interval
+
+QUANTILES = 4
+"""Groups that a number is cut into."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Words of N utterances.
+
+    Attributes:
+        words: (N,) in the references.
+        errors: (N,) substitutions, deletions and insertions.
+        inserted: (N,) of them, insertions.
+        substitutions: how often a word was taken for another.
+        deletions: how often a word was left out.
+        insertions: how often a word was put in.
+    """
+
+    words: NDArray[np.int64]
+    errors: NDArray[np.int64]
+    inserted: NDArray[np.int64]
+    substitutions: Counter[tuple[str, str]]
+    deletions: Counter[str]
+    insertions: Counter[str]
+
+
+def score_words(references: Sequence[str], hypotheses: Sequence[str]) -> Scores:
+    """Align each hypothesis with its reference and count."""
+    references = [" ".join(text.split()) for text in references]
+    hypotheses = [" ".join(text.split()) for text in hypotheses]
+    scores = Scores(
+        np.array([len(text.split()) for text in references]),
+        np.zeros(len(references), dtype=np.int64),
+        np.zeros(len(references), dtype=np.int64),
+        Counter(),
+        Counter(),
+        Counter(),
+    )
+    output = jiwer.process_words(references, hypotheses)
+    for i, chunks in enumerate(output.alignments):
+        said, written = references[i].split(), hypotheses[i].split()
+        for chunk in chunks:
+            ours = said[chunk.ref_start_idx : chunk.ref_end_idx]
+            theirs = written[chunk.hyp_start_idx : chunk.hyp_end_idx]
+            if chunk.type == "equal":
+                continue
+            scores.errors[i] += max(len(ours), len(theirs))
+            if chunk.type == "substitute":
+                scores.substitutions.update(zip(ours, theirs, strict=True))
+            elif chunk.type == "delete":
+                scores.deletions.update(ours)
+            else:
+                scores.insertions.update(theirs)
+                scores.inserted[i] += len(theirs)
+    return scores
+
+
+@dataclass(frozen=True)
+class UnknownWords:
+    """Words of references that are not among the words of the training.
+
+    Attributes:
+        count: how many of them are said.
+        different: how many different ones.
+        recognised: how many are recognised.
+        words: in all references.
+    """
+
+    count: int
+    different: int
+    recognised: int
+    words: int
+
+    def __str__(self) -> str:
+        share = f"{100 * self.count / self.words:.2f} %" if self.words else "none"
+        return (
+            f"{self.count} words ({share}, {self.different} different) are not in the training "
+            f"texts; {self.recognised} of them were recognised"
+        )
+
+
+def count_unknown(
+    references: Sequence[str], scores: Scores, known: Collection[str]
+) -> UnknownWords:
+    """Count the words that are not ``known``."""
+    said = Counter(word for text in references for word in text.split() if word not in known)
+    wrong = sum(n for (word, _), n in scores.substitutions.items() if word in said)
+    wrong += sum(n for word, n in scores.deletions.items() if word in said)
+    total = said.total()
+    return UnknownWords(total, len(said), total - wrong, int(scores.words.sum()))
+
+
+@dataclass(frozen=True)
+class Group:
+    """Utterances that have something in common.
+
+    Attributes:
+        name: what it is.
+        utterances: how many.
+        words: in the references.
+        errors: wrong ones.
+        interval: of the error rate; None without words.
+    """
+
+    name: str
+    utterances: int
+    words: int
+    errors: int
+    interval: Interval | None
+
+    @property
+    def rate(self) -> float | None:
+        """Word error rate; None without words."""
+        return self.errors / self.words if self.words else None
+
+
+def grouped(scores: Scores, labels: Sequence[str]) -> list[Group]:
+    """Figures of the utterances of each label, in the order in which labels first come.
+
+    Args:
+        scores: of N utterances.
+        labels: N.
+    """
+    found = []
+    names = np.array(labels, dtype=object)
+    for name in dict.fromkeys(labels):
+        own = names == name
+        words, errors = scores.words[own], scores.errors[own]
+        interval = rate_interval(errors, words, draws=2000) if words.any() else None
+        found.append(Group(name, int(own.sum()), int(words.sum()), int(errors.sum()), interval))
+    return found
+
+
+def quantile_labels(values: NDArray[np.float64], unit: str) -> list[str]:
+    """Cut numbers (N,) into groups of about the same size; their labels are ranges."""
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, QUANTILES + 1)))
+    if len(edges) < 2:
+        return [f"{edges[0]:.3g} {unit}".strip()] * len(values)
+    number = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
+    names = [f"{low:.3g} to {high:.3g} {unit}".strip() for low, high in pairwise(edges)]
+    return [names[k] for k in number]
+
+
+def ordered(groups: Sequence[Group], numeric: bool) -> list[Group]:
+    """Ranges from low to high; other groups from the most errors to the fewest."""
+    if numeric:
+        return sorted(groups, key=lambda group: float(group.name.split()[0]))
+    return sorted(groups, key=lambda group: -(group.rate or 0.0))
