@@ -14,6 +14,7 @@ from asr_attn.commands.arguments import Parser, add_attention, add_evaluate, add
 from asr_attn.commands.calibrate_arguments import add_calibrate
 from asr_attn.commands.compare_arguments import add_compare
 from asr_attn.commands.lm_arguments import add_lm
+from asr_attn.commands.runs_arguments import add_runs
 from asr_attn.commands.terminal import abandon_output, prepare_output, say
 from asr_attn.commands.tune_arguments import add_tune
 from asr_attn.errors import InputError
@@ -91,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     add_calibrate(commands)
     add_tune(commands)
     add_lm(commands)
+    add_runs(commands)
     return parser
 
 

@@ -11,6 +11,8 @@ from asr_attn.data.manifest import Utterance
 from asr_attn.decoding.hypothesis import SearchConfig
 from asr_attn.errors import AudioError
 from asr_attn.evaluation.error_rates import ErrorCounts, count_errors
+from asr_attn.evaluation.intervals import rate_interval
+from asr_attn.evaluation.scoring import score_words
 from asr_attn.evaluation.word_confidence import judge_words, learn_calibration
 from asr_attn.recognizer import Recognizer, Transcript
 from asr_attn.training.checkpoints import BEST_FOLDER, RunCheckpoints, average_models
@@ -41,7 +43,10 @@ def average_best(
             info = {**average.info, "averaged": len(files), "dev_wer": wer}
             model = replace(average, info=info)
     calibration = learn_calibration(judge_words(found, texts))
-    save_model(folder / MODEL_FILE, replace(model, calibration=calibration))
+    scores = score_words(texts, [t.text for t in found])
+    interval = rate_interval(scores.errors, scores.words)
+    info = {**model.info, "dev_wer_interval": [interval.low, interval.high]}
+    save_model(folder / MODEL_FILE, replace(model, info=info, calibration=calibration))
     return wer
 
 

@@ -1,0 +1,72 @@
+"""``asr-attn runs``: what was trained, the best first."""
+
+import argparse
+import json
+from pathlib import Path
+
+from asr_attn.commands.terminal import opened
+from asr_attn.errors import InputError
+from asr_attn.evaluation.runs import Run, differences, find_runs, setting
+
+MOST_SETTINGS = 6
+"""Settings that are shown where runs differ in more."""
+
+
+def runs(args: argparse.Namespace) -> int:
+    """Run the command; returns the exit code.
+
+    Raises:
+        InputError: there are no runs.
+    """
+    root: Path = args.folder
+    if not root.is_dir():
+        raise InputError(f"{root}: there is no such folder; name the folder that holds runs")
+    found = find_runs(root)
+    if not found:
+        raise InputError(f"{root} holds no runs; train one with python train.py")
+    keys = args.setting or differences(found)
+    with opened(None) as stream:
+        if args.format == "json":
+            stream.write(json.dumps([_to_dict(run, keys) for run in found], indent=2) + "\n")
+        else:
+            stream.write(_to_text(root, found, keys, bool(args.setting)))
+    return 0
+
+
+def _to_dict(run: Run, keys: list[str]) -> dict[str, object]:
+    return {
+        "folder": str(run.folder),
+        "wer": run.wer,
+        "wer_interval": run.interval,
+        "epochs": run.epochs,
+        "seconds": round(run.seconds, 1),
+        "settings": {key: setting(run, key) for key in keys},
+    }
+
+
+def _to_text(root: Path, found: list[Run], keys: list[str], asked: bool) -> str:
+    """A table; settings in which most runs agree are left out where there are many."""
+    shown = keys if asked else keys[:MOST_SETTINGS]
+    rows = [("run", "WER", "95 %", "epochs", "minutes", *(key.split(".", 1)[-1] for key in shown))]
+    for run in found:
+        span = ""
+        if run.interval is not None:
+            span = f"{100 * run.interval[0]:.2f} to {100 * run.interval[1]:.2f} %"
+        rows.append(
+            (
+                run.folder.relative_to(root).as_posix(),
+                "none yet" if run.wer is None else f"{100 * run.wer:.2f} %",
+                span,
+                str(run.epochs),
+                f"{run.seconds / 60:.1f}",
+                *(json.dumps(setting(run, key)).strip('"') for key in shown),
+            )
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths)).rstrip() for row in rows]
+    if len(keys) > len(shown):
+        lines.append(
+            f"the runs differ in {len(keys) - len(shown)} settings more, among them "
+            f"{', '.join(keys[len(shown) : len(shown) + 5])}; show one with --setting KEY"
+        )
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,106 @@
+"""The runs below a folder, and how good their models are."""
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+CONFIG_FILE, MODEL_FILE, METRICS_FILE = "config.json", "model.safetensors", "metrics.csv"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder.
+
+    Attributes:
+        folder: of the run.
+        settings: its settings, nested.
+        epochs: that were trained.
+        seconds: of training.
+        wer: word error rate of its model on the validation set; None without a model.
+        interval: 95 % interval of that; None for models that do not tell.
+    """
+
+    folder: Path
+    settings: Mapping[str, Any] = field(repr=False)
+    epochs: int = 0
+    seconds: float = 0.0
+    wer: float | None = None
+    interval: tuple[float, float] | None = None
+
+
+def find_runs(root: Path) -> list[Run]:
+    """All runs in a folder and the folders below it, those with the lowest WER first."""
+    found = [read_run(path.parent) for path in sorted(root.rglob(CONFIG_FILE))]
+    runs = [run for run in found if run is not None]
+    return sorted(runs, key=lambda run: (run.wer is None, run.wer or 0.0, str(run.folder)))
+
+
+def read_run(folder: Path) -> Run | None:
+    """A run; None if its settings are none of a recogniser's training."""
+    try:
+        settings = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(settings, dict) or "model" not in settings or "data" not in settings:
+        return None
+    rows = _metrics(folder / METRICS_FILE)
+    info = _info(folder / MODEL_FILE)
+    wer, interval = info.get("dev_wer"), info.get("dev_wer_interval")
+    return Run(
+        folder,
+        settings,
+        len(rows),
+        sum(float(row.get("seconds") or 0.0) for row in rows),
+        float(wer) if isinstance(wer, int | float) else None,
+        (float(interval[0]), float(interval[1])) if isinstance(interval, list) else None,
+    )
+
+
+def _metrics(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except OSError:
+        return []
+
+
+def _info(path: Path) -> dict[str, Any]:
+    """Facts about the training of a model file; its weights are not read."""
+    import safetensors
+
+    try:
+        with safetensors.safe_open(str(path), framework="numpy") as file:
+            info = json.loads((file.metadata() or {})["asr_attn"])["info"]
+    except (OSError, ValueError, KeyError, safetensors.SafetensorError):
+        return {}
+    return info if isinstance(info, dict) else {}
+
+
+def differences(runs: list[Run]) -> list[str]:
+    """Dotted settings in which runs differ, those that only name the folder left out.
+
+    What all runs have comes first, and of these the names of parts.
+    """
+    flat = [_flattened(run.settings) for run in runs]
+    keys = sorted({key for settings in flat for key in settings} - {"run_dir", "resume"})
+    found = [key for key in keys if len({json.dumps(s.get(key)) for s in flat}) > 1]
+    everywhere = {key for key in found if all(key in settings for settings in flat)}
+    return sorted(found, key=lambda key: (key not in everywhere, not key.endswith(".name"), key))
+
+
+def setting(run: Run, key: str) -> Any:
+    """A dotted setting of a run; None where it has none."""
+    return _flattened(run.settings).get(key)
+
+
+def _flattened(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in data.items():
+        if isinstance(value, Mapping):
+            found |= _flattened(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = value
+    return found

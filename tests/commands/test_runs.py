@@ -1,0 +1,48 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from asr_attn.checkpoint import load_model, save_model
+from asr_attn.evaluation.runs import differences, find_runs
+
+
+def make_run(folder, model_file, wer, **settings):
+    folder.mkdir(parents=True)
+    config = {"data": {"name": "x"}, "model": {"encoder": {"name": "listener"}}, **settings}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (folder / "metrics.csv").write_text("epoch,seconds\n0,30.5\n1,29.5\n", encoding="utf-8")
+    if wer is not None:
+        info = {"dev_wer": wer, "dev_wer_interval": [wer - 0.01, wer + 0.01]}
+        save_model(folder / "model.safetensors", replace(load_model(model_file), info=info))
+
+
+@pytest.fixture
+def root(model_file, tmp_path):
+    root = tmp_path / "all"
+    make_run(root / "a", model_file, 0.2, seed=0, optimizer={"lr": 0.001}, run_dir="a")
+    make_run(root / "deep" / "b", model_file, 0.1, seed=1, optimizer={"lr": 0.001}, run_dir="b")
+    make_run(root / "c", model_file, None, seed=0, optimizer={"lr": 0.002, "own": 1})
+    (root / "other").mkdir()
+    (root / "other" / "config.json").write_text("[1]", encoding="utf-8")
+    return root
+
+
+def test_runs_are_ranked_by_their_error_rate(asr, root):
+    code, out, _ = asr("runs", root, "--format", "json")
+    assert code == 0
+    found = json.loads(out)
+    assert [f["wer"] for f in found] == [0.1, 0.2, None]
+    assert found[0]["wer_interval"] == pytest.approx([0.09, 0.11])
+    assert (found[0]["epochs"], found[0]["seconds"]) == (2, 60.0)
+    assert differences(find_runs(root)) == ["optimizer.lr", "seed", "optimizer.own"]
+    code, out, _ = asr("runs", root, "--setting", "seed")
+    lines = [line.split() for line in out.splitlines()]
+    assert lines[0] == ["run", "WER", "95", "%", "epochs", "minutes", "seed"]
+    assert lines[1] == ["deep/b", "10.00", "%", "9.00", "to", "11.00", "%", "2", "1.0", "1"]
+    assert lines[3] == ["c", "none", "yet", "2", "1.0", "0"]
+
+
+def test_folders_without_runs_are_refused(refused, tmp_path):
+    assert "no such folder" in refused("runs", tmp_path / "none")
+    assert "holds no runs" in refused("runs", tmp_path)
