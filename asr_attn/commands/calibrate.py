@@ -35,7 +35,10 @@ def calibrate(args: argparse.Namespace) -> int:
         learn_calibration,
     )
 
-    refuse_overwriting({"--output": args.output}, [args.manifest])
+    outputs = {"--output": args.output, "--picture": args.picture}
+    refuse_overwriting(outputs, [args.manifest])
+    if args.picture is not None and args.picture.suffix.lower() not in (".png", ".svg"):
+        raise InputError(f"--picture {args.picture}: name a file that ends in .png or .svg")
     utterances = read_manifest(args.manifest)
     recognizer = load_recognizer(args)
     model = recognizer.model
@@ -47,10 +50,17 @@ def calibrate(args: argparse.Namespace) -> int:
             f"{args.manifest}: the model recognises no words in it, so there is nothing to learn; "
             "give recordings of speech"
         )
-    before = confidence_figures(words.confidence, words.correct)
-    after = confidence_figures(held_out_confidence(words), words.correct)
+    held_out = held_out_confidence(words)
+    before = confidence_figures(words.confidence, words.correct, words.utterance)
+    after = confidence_figures(held_out, words.correct, words.utterance)
     output = args.output or _model_file(args.checkpoint, MODEL_FILE)
     save_model(output, replace(model, calibration=learn_calibration(words)))
+    if args.picture is not None:
+        from asr_attn.evaluation.drawing import save_figure
+        from asr_attn.evaluation.reliability_drawing import draw_reliability
+
+        curves = {"before": words.confidence, "after": held_out}
+        save_figure(draw_reliability(curves, words.correct), args.picture)
     with opened(None) as stream:
         if args.format == "json":
             figures = {

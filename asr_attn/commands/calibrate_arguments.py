@@ -49,6 +49,12 @@ def add_calibrate(commands: Commands) -> None:
         help="write the model there (default: the model file itself)",
     )
     parser.add_argument(
+        "--picture",
+        metavar="FILE",
+        type=Path,
+        help="draw the reliability curve, before and after (.png, .svg)",
+    )
+    parser.add_argument(
         "--format", choices=("text", "json"), default="text", help="of the figures; default: text"
     )
     add_search(parser)

@@ -17,6 +17,10 @@ PENALTY = 1.0
 """Of squared weights. Validation sets have few errors: without it, a feature that happens to tell
 them all apart would get an infinite weight."""
 BINS = 10
+DRAWS = 2_000
+LEVEL = 0.95
+_CHUNK = 250
+"""Draws at a time, so that memory does not grow with them."""
 
 
 def fit_calibration(
@@ -36,9 +40,20 @@ def fit_calibration(
         correct: (N,) whether it is right.
         names: F names.
         penalty: of the squared weights, which are of features in units of their deviation.
+
+    Raises:
+        ValueError: the numbers of words, features and names do not fit each other, or a feature is
+            not finite.
     """
-    values = np.asarray(features, dtype=np.float64).reshape(-1, len(names))
     size = len(names)
+    values = np.asarray(features, dtype=np.float64)
+    if values.shape != (len(correct), size):
+        raise ValueError(
+            f"{len(correct)} words and {size} names need features of the shape "
+            f"{(len(correct), size)}, not {values.shape}"
+        )
+    if not np.isfinite(values).all():
+        raise ValueError("a feature of a word is not finite")
     means = values.mean(axis=0) if len(values) else np.zeros(size)
     spread = values.std(axis=0) if len(values) else np.zeros(size)
     scales = np.where(spread > 1e-9, spread, 1.0)
@@ -69,34 +84,110 @@ class ReliabilityBin:
         confidence: their mean confidence.
         accuracy: share of them that is right.
         count: how many.
+        low: their least confidence.
+        high: their greatest.
     """
 
     confidence: float
     accuracy: float
     count: int
+    low: float
+    high: float
 
 
 def reliability(
-    confidence: NDArray[np.float64], correct: NDArray[np.bool_], bins: int = BINS
+    confidence: NDArray[np.float64],
+    correct: NDArray[np.bool_],
+    bins: int = BINS,
+    *,
+    equal_width: bool = False,
 ) -> list[ReliabilityBin]:
-    """The reliability curve: bins of equally many words, the least sure first.
+    """The reliability curve, the least sure bin first; bins without words are left out.
 
     Args:
         confidence: (N,) from 0 to 1.
         correct: (N,) bool.
-        bins: how many, at most N.
+        bins: how many, at most.
+        equal_width: cut the range from 0 to 1 evenly, a border belonging to the bin above it. Else
+            bins have equally many words, as nearly as can be: words of one confidence stay
+            together, or the curve would depend on their order.
     """
-    order = np.argsort(confidence, kind="stable")
-    parts = np.array_split(order, min(bins, len(order))) if len(order) else []
-    return [
-        ReliabilityBin(float(confidence[p].mean()), float(correct[p].mean()), len(p)) for p in parts
-    ]
+    number = _bin_numbers(confidence, bins, equal_width)
+    found = []
+    for k in np.unique(number):
+        sure, right = confidence[number == k], correct[number == k]
+        ends = float(sure.min()), float(sure.max())
+        found.append(ReliabilityBin(float(sure.mean()), float(right.mean()), len(sure), *ends))
+    return found
+
+
+def _bin_numbers(
+    confidence: NDArray[np.float64], bins: int, equal_width: bool = False
+) -> NDArray[np.int64]:
+    """The bin (N,) that each word belongs to, from 0; some may have none."""
+    if equal_width:
+        return np.searchsorted(np.arange(1, bins) / bins, confidence, side="right")
+    places = np.arange(len(confidence))
+    parts = np.array_split(places, max(min(bins, len(places)), 1))
+    by_place = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    _, value, times = np.unique(confidence, return_inverse=True, return_counts=True)
+    middle = times.cumsum() - 1 - times // 2  # the place of the middle one of equal words
+    number: NDArray[np.int64] = by_place[middle][value]
+    return number
 
 
 def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
     """Mean distance of confidence and accuracy, by words (Guo et al. 2017)."""
     total = sum(b.count for b in bins)
     return sum(b.count * abs(b.confidence - b.accuracy) for b in bins) / total if total else 0.0
+
+
+def calibration_error_interval(
+    confidence: NDArray[np.float64],
+    correct: NDArray[np.bool_],
+    utterance: NDArray[np.int64],
+    bins: int = BINS,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Where the calibration error on more speech of the kind is, with a probability of 95 %.
+
+    Utterances are drawn with replacement, for the words of one go wrong together. The interval is
+    not the usual one of the errors of the drawn sets (percentiles). By chance alone the error of a
+    set is above 0, and that of a drawn set once more, so that one for a true confidence would not
+    hold 0. Errors e and e' whose bins are off by d and d' differ by at most sum |d - d'|, weighted
+    by words (the triangle inequality). The interval reaches to both sides as far as the drawn sets
+    are, by that measure, from the given one, in 95 % of the draws: it may be wider than need be.
+
+    Args:
+        confidence: (N,) from 0 to 1.
+        correct: (N,) bool.
+        utterance: (N,) number of the utterance that each word belongs to.
+        bins: of equally many words, see ``reliability``.
+        draws: sets that are drawn.
+        seed: of the draws.
+
+    Returns:
+        Its ends, from 0 to 1; all of that if there are less than two utterances with words.
+    """
+    names, unit = np.unique(utterance, return_inverse=True)
+    count = len(names)
+    if count < 2:
+        return 0.0, 1.0
+    number = _bin_numbers(confidence, bins)
+    off = np.zeros((count, int(number.max()) + 1))
+    np.add.at(off, (unit, number), confidence - correct)
+    words = np.bincount(unit)
+    share = off.sum(axis=0) / words.sum()
+    random = np.random.default_rng(seed)
+    far = []
+    for begin in range(0, draws, _CHUNK):
+        size = min(_CHUNK, draws - begin)
+        times = random.multinomial(count, np.full(count, 1 / count), size)
+        drawn = times @ off / (times @ words)[:, None]
+        far.append(np.abs(drawn - share).sum(axis=1))
+    error, reach = float(np.abs(share).sum()), float(np.quantile(np.concatenate(far), LEVEL))
+    return max(error - reach, 0.0), min(error + reach, 1.0)
 
 
 def discrimination(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> float | None:
@@ -122,16 +213,48 @@ def normalized_cross_entropy(
     if not 0 < share < 1:
         return None
     entropy = -(share * math.log(share) + (1 - share) * math.log(1 - share))
-    sure = np.clip(np.where(correct, confidence, 1 - confidence), 1e-12, 1.0)
-    return float((entropy + np.log(sure).mean()) / entropy)
+    return (entropy - float(_losses(confidence, correct).mean())) / entropy
+
+
+def brier_score(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> float | None:
+    """Mean square of the distance of confidence from 1 or 0 (Brier 1950): 0 is best.
+
+    None without words.
+    """
+    return float(np.square(confidence - correct).mean()) if len(correct) else None
+
+
+def log_loss(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> float | None:
+    """Mean of minus the logarithm of what was given to the truth, in nats: 0 is best.
+
+    None without words. What was given nothing counts as 1e-12, so that no single word makes the
+    mean infinite.
+    """
+    return float(_losses(confidence, correct).mean()) if len(correct) else None
+
+
+def _losses(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> NDArray[np.float64]:
+    given = np.where(correct, confidence, 1 - confidence)
+    losses: NDArray[np.float64] = -np.log(np.clip(given, 1e-12, 1.0))
+    return losses
 
 
 def word_correctness(reference: Sequence[str], hypothesis: Sequence[str]) -> list[bool]:
-    """Whether each word of a hypothesis is right, by a minimal alignment with the reference."""
+    """Whether each word of a hypothesis is right, by a minimal alignment with the reference.
+
+    Minimal alignments may differ in how many words are right: "b a" for "a b" has two errors if
+    both words are replaced, and if one is moved. It is the alignment by which ``count_errors``
+    counts, so that the right words are those of the reference less the replaced and missing ones.
+    """
     found = [False] * len(hypothesis)
     if not reference or not hypothesis:
         return found
-    output = jiwer.process_words(" ".join(reference), " ".join(hypothesis))
+    # jiwer cuts a line at blanks: numbers stand for words, which may be empty or hold some
+    numbers = {word: str(i) for i, word in enumerate(dict.fromkeys([*reference, *hypothesis]))}
+    output = jiwer.process_words(
+        " ".join(numbers[word] for word in reference),
+        " ".join(numbers[word] for word in hypothesis),
+    )
     for chunk in output.alignments[0]:
         if chunk.type == "equal":
             found[chunk.hyp_start_idx : chunk.hyp_end_idx] = [True] * (

@@ -101,7 +101,7 @@ def evaluate(
         normalizer=form.label if form is not None else f"{MODEL}/{VERSION}",
         audio_seconds=sum(transcripts[i].duration for i in done),
         recognition_seconds=seconds,
-        confidence=confidence_figures(words.confidence, words.correct),
+        confidence=confidence_figures(words.confidence, words.correct, words.utterance),
         transcripts={utterances[i].id: transcripts[i] for i in done},
         failures={utterances[i].id: failures[i] for i in sorted(failures)},
     )

@@ -124,7 +124,11 @@ def _group_lines(name: str, groups: Sequence[Group]) -> list[str]:
 
 def _confidence(figures: "ConfidenceFigures") -> str:
     """How true confidence is, in a sentence."""
-    error = f"confidence of words: off by {100 * figures.calibration_error:.1f} % (ECE)"
+    low, high = figures.calibration_error_interval
+    error = (
+        f"confidence of words: off by {100 * figures.calibration_error:.1f} % (ECE; 95 %: "
+        f"{100 * low:.1f} to {100 * high:.1f} %)"
+    )
     if figures.discrimination is None:
         return error
     return (

@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from asr_attn.decoding.words import FEATURES
 from asr_attn.evaluation.calibration import (
     ReliabilityBin,
+    brier_score,
+    calibration_error_interval,
     discrimination,
     expected_calibration_error,
     fit_calibration,
+    log_loss,
     normalized_cross_entropy,
     reliability,
     word_correctness,
@@ -94,6 +97,9 @@ class ConfidenceFigures:
     Attributes:
         words: how many were judged.
         calibration_error: expected calibration error, from 0 (true) to 1.
+        calibration_error_interval: 95 % interval of it, over utterances.
+        brier: Brier score, 0 is best; None without words.
+        log_loss: in nats, 0 is best; None without words.
         discrimination: probability that a right word is surer than a wrong one; None where all are
             right, or all wrong.
         normalized_cross_entropy: 1 where confidence tells all, 0 where it tells no more than the
@@ -103,19 +109,33 @@ class ConfidenceFigures:
 
     words: int
     calibration_error: float
+    calibration_error_interval: tuple[float, float]
+    brier: float | None
+    log_loss: float | None
     discrimination: float | None
     normalized_cross_entropy: float | None
     bins: tuple[ReliabilityBin, ...]
 
 
 def confidence_figures(
-    confidence: NDArray[np.float64], correct: NDArray[np.bool_]
+    confidence: NDArray[np.float64],
+    correct: NDArray[np.bool_],
+    utterance: NDArray[np.int64],
 ) -> ConfidenceFigures:
-    """Measure how true ``confidence`` (N,) is of words that are ``correct`` (N,) or not."""
+    """Measure how true confidence is.
+
+    Args:
+        confidence: (N,) of each word.
+        correct: (N,) whether it is right.
+        utterance: (N,) number of the utterance that it belongs to.
+    """
     bins = reliability(confidence, correct)
     return ConfidenceFigures(
         len(correct),
         expected_calibration_error(bins),
+        calibration_error_interval(confidence, correct, utterance),
+        brier_score(confidence, correct),
+        log_loss(confidence, correct),
         discrimination(confidence, correct),
         normalized_cross_entropy(confidence, correct),
         tuple(bins),

@@ -40,6 +40,7 @@ class Calibration:
     def confidence(self, features: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Probability (N,) that words with ``features`` (N, F) are right."""
         units = (np.asarray(features, dtype=np.float64) - self.means) / self.scales
+        units = units.clip(-1e6, 1e6)  # a log-probability may be -inf, and 0 times that is NaN
         odds = units @ np.array(self.weights) + self.bias
         # the logistic function without an overflow
         sure: NDArray[np.float64] = np.exp(-np.logaddexp(0.0, -odds))

@@ -45,8 +45,14 @@ def test_the_calibration_becomes_part_of_the_model(asr, model_file, partly_right
             assert sure.confidence == pytest.approx(np.mean([w.confidence for w in sure.words]))
 
 
-def test_without_an_output_the_model_file_is_replaced(asr, model_file, partly_right):
-    code, out, _ = asr("calibrate", model_file.parent, partly_right)
+def test_without_an_output_the_model_file_is_replaced(
+    asr, refused, model_file, partly_right, tmp_path
+):
+    picture = tmp_path / "curve.svg"
+    message = refused("calibrate", model_file, partly_right, "--picture", tmp_path / "curve.txt")
+    assert "ends in .png or .svg" in message
+    code, out, _ = asr("calibrate", model_file.parent, partly_right, "--picture", picture)
+    assert b"<svg" in picture.read_bytes()
     assert code == 0
     assert "off by (ECE)" in out
     assert str(model_file) in out
