@@ -70,8 +70,10 @@ def _run(argv: Sequence[str] | None) -> int:
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not any(p in str(error) for p in _NO_MEMORY):
             raise
-        lower = "lower --batch-seconds, or " if hasattr(args, "batch_seconds") else ""
-        say(f"out of memory; {lower}cut long recordings into shorter ones")
+        lower = ["--beam"] if getattr(args, "beam", None) else []
+        lower += ["--batch-seconds"] if hasattr(args, "batch_seconds") else []
+        advice = f"lower {' or '.join(lower)}, or " if lower else ""
+        say(f"out of memory; {advice}cut long recordings into shorter ones")
         return REFUSED
     return code
 

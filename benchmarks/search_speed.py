@@ -1,4 +1,4 @@
-"""Speed of the beam search beside SpeechBrain's, in the same process, turn by turn.
+r"""Speed of the beam search beside SpeechBrain's, in the same process, turn by turn.
 
 Two questions:
 
@@ -10,14 +10,29 @@ Two questions:
    and both search the same memories. The model's score of what each finds is compared, by the
    same formula, beside the utterances per second.
 
-SpeechBrain is not among the requirements: `pip install speechbrain==1.1.2`.
+With `--lm`, a third scorer on both sides is an n-gram model of the tokens, from the same ARPA file
+and with the same weight: our `NgramScorer`, and SpeechBrain's `KenLMScorer` as a partial scorer
+(of the 20 likeliest tokens, as it recommends). In the score of what was found, its part is that of
+KenLM. With random weights, the vocabulary is that of the file, which must be of characters.
+
+SpeechBrain is not among the requirements, and no more is KenLM, which `--lm` needs:
+
+  pip install speechbrain==1.1.2
+  pip install kenlm
+
+Where pip finds no wheel of KenLM, it compiles it, with a C++ compiler and `pip install cmake`.
 
 Examples:
   python benchmarks/search_speed.py
   python benchmarks/search_speed.py --model runs/strings --manifest data/fsdd/strings/test.jsonl
+  asr-attn lm train data/fsdd/strings/train.jsonl --order 4 --units tokens --model runs/strings \
+      --output tokens.arpa
+  python benchmarks/search_speed.py --model runs/strings --manifest data/fsdd/strings/test.jsonl \
+      --lm tokens.arpa
 """
 
 import argparse
+import math
 import statistics
 import sys
 import time
@@ -27,6 +42,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from speechbrain_search import (  # type: ignore[import-not-found]
+    ATTENTION,
+    CHANNELS,
+    EMBEDDING,
+    HIDDEN,
+    KERNEL,
+    MEMORY,
+    Found,
+    Head,
+    Search,
+    Settings,
+    quiet,
+    random_searcher,
+    searcher_of,
+)
 from torch import Tensor, nn
 
 from asr_attn.audio.reading import read_audio
@@ -36,148 +66,41 @@ from asr_attn.data.manifest import read_manifest
 from asr_attn.decoding.beam import beam_search
 from asr_attn.decoding.ctc_prefix import CtcPrefixScorer
 from asr_attn.decoding.hypothesis import SearchConfig
-from asr_attn.decoding.scorers import AttentionScorer, Scorer
+from asr_attn.decoding.scorers import AttentionScorer
+from asr_attn.lm.ngram import NgramModel
+from asr_attn.lm.ngrams import SPACE, SPECIALS
+from asr_attn.lm.scorer import NgramScorer
+from asr_attn.lm.vocabulary import token_symbols
 from asr_attn.models.decoders.lstm import LstmDecoder, LstmDecoderConfig
 from asr_attn.nn.attention import SoftAttentionConfig
-from asr_attn.text.tokenizer import BLANK, EOS
+from asr_attn.text.tokenizer import EOS, CharTokenizer, Tokenizer
 
-try:
-    from speechbrain.decoders.scorer import CTCScorer, ScorerBuilder
-    from speechbrain.decoders.seq2seq import S2SBeamSearcher, S2SRNNBeamSearcher
-    from speechbrain.nnet.RNN import AttentionalRNNDecoder
-except ImportError:
-    sys.exit("this benchmark compares with SpeechBrain; pip install speechbrain==1.1.2")
-
-MEMORY, HIDDEN, ATTENTION, EMBEDDING, CHANNELS, KERNEL, VOCABULARY = 256, 256, 256, 128, 10, 201, 80
-START = 2
-"""SpeechBrain's start of a sentence, which may not be its end; to ours it is `EOS`."""
-
-Search = Callable[[Tensor, Tensor], list[tuple[list[int], float]]]
+CHARACTERS = CharTokenizer.train(map(chr, range(0x4E00, 0x4E00 + 77)))
+"""80 tokens for random weights."""
 
 
-class Head(nn.Module):
-    """An output layer under the name that SpeechBrain looks for its size by."""
-
-    def __init__(self, size: int, vocabulary: int) -> None:
-        super().__init__()
-        self.w = nn.Linear(size, vocabulary)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (..., V) of (..., D)."""
-        logits: Tensor = self.w(x)
-        return logits
-
-
-def quiet(output: nn.Linear) -> None:
-    """Keep a decoder from ending sentences."""
-    with torch.no_grad():
-        output.bias[EOS] = -1e4
-
-
-def ours_random(beam: int, tokens: int, ctc: float, steps: int, head: Head) -> Search:
-    """Our decoder with random weights."""
-    attention = SoftAttentionConfig(size=ATTENTION, channels=CHANNELS, kernel_size=KERNEL)
-    config = LstmDecoderConfig(hidden_size=HIDDEN, embedding_size=EMBEDDING)
-    decoder = LstmDecoder(VOCABULARY, MEMORY, attention, config).eval()
-    quiet(decoder.output)
-    return ours(decoder, head, SearchConfig(beam, 1.0, (tokens - 1) / steps, ctc_weight=ctc))
-
-
-def ours(decoder: LstmDecoder, head: nn.Module, config: SearchConfig) -> Search:
+def ours(
+    decoder: LstmDecoder,
+    head: nn.Module,
+    settings: Settings,
+    tokenizer: Tokenizer,
+    tokens_per_step: float = 1.0,
+) -> Search:
     """Our search."""
-    scorers: list[tuple[Scorer, float]] = [
-        (AttentionScorer(decoder), 1.0 - config.ctc_weight),
-        (CtcPrefixScorer(lambda m: head(m).log_softmax(dim=-1)), config.ctc_weight),
+    config = SearchConfig(settings.beam, 1.0, tokens_per_step, ctc_weight=settings.ctc)
+    scorers: list[tuple[Any, float]] = [
+        (AttentionScorer(decoder), 1.0 - settings.ctc),
+        (CtcPrefixScorer(lambda m: head(m).log_softmax(dim=-1)), settings.ctc),
     ]
+    if settings.lm is not None:
+        model = NgramModel.load(settings.lm)
+        scorers.append((NgramScorer(model, tokenizer), settings.lm_weight))
 
-    def search(memory: Tensor, lengths: Tensor) -> list[tuple[list[int], float]]:
+    def search(memory: Tensor, lengths: Tensor) -> Found:
         found = [n[0] for n in beam_search(scorers, memory, lengths, config)]
         return [(list(h.tokens), h.log_prob) for h in found]
 
     return search
-
-
-def theirs_random(beam: int, tokens: int, ctc: float, steps: int, head: Head) -> Search:
-    """SpeechBrain's decoder with random weights."""
-    decoder = AttentionalRNNDecoder(
-        "lstm",
-        "location",
-        HIDDEN,
-        ATTENTION,
-        1,
-        enc_dim=MEMORY,
-        input_size=EMBEDDING,
-        channels=CHANNELS,
-        kernel_size=KERNEL // 2,
-    )
-    embedding, output = nn.Embedding(VOCABULARY, EMBEDDING), Head(HIDDEN, VOCABULARY)
-    quiet(output.w)
-    searcher = S2SRNNBeamSearcher(
-        embedding=embedding,
-        decoder=decoder,
-        linear=output,
-        **common(beam, tokens / steps, ctc, head),
-    ).eval()
-    return theirs(searcher)
-
-
-def common(beam: int, ratio: float, ctc: float, head: nn.Module) -> dict[str, Any]:
-    """Settings of SpeechBrain's searchers, those of its LibriSpeech recipe where it has a say."""
-    scorer = None
-    if ctc:
-        part = CTCScorer(ctc_fc=head, blank_index=BLANK, eos_index=EOS)
-        scorer = ScorerBuilder(partial_scorers=[part], weights={"ctc": ctc})
-    return {
-        "bos_index": START,
-        "eos_index": EOS,
-        "min_decode_ratio": 0.0,
-        "max_decode_ratio": ratio,
-        "beam_size": beam,
-        "scorer": scorer,
-        "using_eos_threshold": False,
-        "length_normalization": True,
-    }
-
-
-def theirs(searcher: Any) -> Search:
-    """SpeechBrain's search."""
-
-    @torch.no_grad()
-    def search(memory: Tensor, lengths: Tensor) -> list[tuple[list[int], float]]:
-        found, _, scores, _ = searcher(memory, lengths / memory.size(1))
-        values = scores[:, 0].tolist() if scores.dim() > 1 else scores.tolist()
-        return [([t for t in tokens if t != EOS], value) for tokens, value in zip(found, values)]
-
-    return search
-
-
-class OurDecoderTheirSearch(S2SBeamSearcher):  # type: ignore[misc]
-    """SpeechBrain's search over one of our decoders."""
-
-    def __init__(self, decoder: LstmDecoder, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.decoder = decoder
-        self.size = decoder.output.out_features
-
-    def set_n_out(self) -> int:
-        """V."""
-        return self.size
-
-    def reset_mem(self, batch_size: int, device: Any) -> None:
-        """The state is made at the first step."""
-
-    def forward_step(self, tokens: Tensor, state: Any, memory: Tensor, lengths: Tensor) -> Any:
-        """One step of our decoder."""
-        if state is None:
-            state = self.decoder.init_state(memory, lengths.long())
-        inputs = torch.where(tokens == self.bos_index, EOS, tokens)
-        log_probs, weights, state = self.decoder.step(inputs, state)
-        log_probs[:, [BLANK, START]] = -1e20
-        return log_probs, state, weights.mean(dim=1)
-
-    def permute_mem(self, state: Any, index: Tensor) -> Any:
-        """Reorder the hypotheses."""
-        return state.select(index)
 
 
 def rounds_of(sides: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
@@ -192,21 +115,52 @@ def rounds_of(sides: Mapping[str, Callable[[], object]], rounds: int) -> dict[st
     return seconds
 
 
+def asked(options: argparse.Namespace) -> list[tuple[float, Path | None]]:
+    """Shares of CTC, and language models, that are measured."""
+    choices: list[tuple[float, Path | None]] = [(0.0, None), (0.3, None)]
+    return choices if options.lm is None else [*choices, (0.0, options.lm), (0.3, options.lm)]
+
+
 def same_work(options: argparse.Namespace) -> None:
     """Question 1."""
-    print("| batch | CTC | ours, utterances/s | SpeechBrain | ratio (median; least, greatest) |")
-    print("|---|---|---|---|---|")
+    tokenizer = CHARACTERS if options.lm is None else characters_of(options.lm)
+    size = len(tokenizer)
+    symbols = token_symbols(tokenizer)
+    attention = SoftAttentionConfig(size=ATTENTION, channels=CHANNELS, kernel_size=KERNEL)
+    decoder_config = LstmDecoderConfig(hidden_size=HIDDEN, embedding_size=EMBEDDING)
+    print(
+        "| batch | CTC | LM | ours, utterances/s | SpeechBrain | ratio (median; least, greatest) |"
+    )
+    print("|---|---|---|---|---|---|")
     for batch in (1, 16):
-        for ctc in (0.0, 0.3):
+        for ctc, lm in asked(options):
             torch.manual_seed(0)
-            head = Head(MEMORY, VOCABULARY)
+            head = Head(MEMORY, size)
             memory = torch.randn(batch, options.steps, MEMORY)
             lengths = torch.full((batch,), options.steps)
-            arguments = (options.beam, options.tokens, ctc, options.steps, head)
-            searches = {"ours": ours_random(*arguments), "theirs": theirs_random(*arguments)}
+            settings = Settings(options.beam, ctc, lm, options.lm_weight, symbols)
+            decoder = LstmDecoder(size, MEMORY, attention, decoder_config).eval()
+            quiet(decoder.output)
+            ratio = options.tokens / options.steps
+            limit = (options.tokens - 1) / options.steps
+            searches = {
+                "ours": ours(decoder, head, settings, tokenizer, limit),
+                "theirs": random_searcher(settings, ratio, head),
+            }
             sides = {name: partial(search, memory, lengths) for name, search in searches.items()}
             seconds = rounds_of(sides, options.rounds)
-            print(f"| {batch} | {ctc} | {row(seconds, batch)} |", flush=True)
+            print(f"| {batch} | {ctc} | {yes(lm)} | {row(seconds, batch)} |", flush=True)
+
+
+def characters_of(lm: Path) -> CharTokenizer:
+    """The tokens of an ARPA file of characters."""
+    symbols = [" " if s == SPACE else s for s in NgramModel.load(lm).symbols if s not in SPECIALS]
+    return CharTokenizer(tuple(sorted(symbols)))
+
+
+def yes(lm: Path | None) -> str:
+    """A language model as a cell of a table."""
+    return "no" if lm is None else "yes"
 
 
 def row(seconds: dict[str, list[float]], utterances: int) -> str:
@@ -225,9 +179,10 @@ def same_model(options: argparse.Namespace) -> None:
     model = load_model(options.model)
     network = model.network
     assert isinstance(network.decoder, LstmDecoder)
+    symbols = token_symbols(model.tokenizer)
     utterances = read_manifest(options.manifest)[: options.utterances]
-    print("| batch | CTC | ours, utterances/s | SpeechBrain | ratio | score, ours | SpeechBrain |")
-    print("|---|---|---|---|---|---|---|")
+    print("| batch | CTC | LM | ours, texts/s | SpeechBrain | ratio | score, ours | SpeechBrain |")
+    print("|---|---|---|---|---|---|---|---|")
     for batch in (1, 16):
         memories = []
         for i in range(0, len(utterances), batch):
@@ -238,22 +193,22 @@ def same_model(options: argparse.Namespace) -> None:
             with torch.inference_mode():
                 memories.append(network.encode(*pad_waveforms(waves)))
         memories = [(memory.clone(), lengths.clone()) for memory, lengths in memories]
-        for ctc in (0.0, 0.3):
-            config = SearchConfig(options.beam, 1.0, ctc_weight=ctc)
-            settings = common(options.beam, 1.0, ctc, network.ctc)
-            searcher = OurDecoderTheirSearch(network.decoder, **settings).eval()
+        for ctc, lm in asked(options):
+            settings = Settings(options.beam, ctc, lm, options.lm_weight, symbols)
             searches = {
-                "ours": ours(network.decoder, network.ctc, config),
-                "theirs": theirs(searcher),
+                "ours": ours(network.decoder, network.ctc, settings, model.tokenizer),
+                "theirs": searcher_of(network.decoder, settings, network.ctc),
             }
             sides = {name: partial(find, search, memories) for name, search in searches.items()}
             seconds = rounds_of(sides, options.rounds)
             scores = {
-                name: statistics.mean(model_scores(network, memories, find(search, memories), ctc))
+                name: statistics.mean(
+                    scores_of(network, memories, find(search, memories), settings)
+                )
                 for name, search in searches.items()
             }
             print(
-                f"| {batch} | {ctc} | {row(seconds, len(utterances))} | "
+                f"| {batch} | {ctc} | {yes(lm)} | {row(seconds, len(utterances))} | "
                 f"{scores['ours']:.4f} | {scores['theirs']:.4f} |",
                 flush=True,
             )
@@ -265,10 +220,11 @@ def find(search: Search, memories: list[tuple[Tensor, Tensor]]) -> list[list[int
 
 
 @torch.inference_mode()
-def model_scores(
-    network: Any, memories: list[tuple[Tensor, Tensor]], found: list[list[int]], ctc: float
+def scores_of(
+    network: Any, memories: list[tuple[Tensor, Tensor]], found: list[list[int]], settings: Settings
 ) -> list[float]:
-    """Joint score per token of given texts, by a pass over each and torch's CTC loss."""
+    """Score per token of given texts, by a pass over each, torch's CTC loss and KenLM."""
+    language = language_of(settings)
     scores, texts = [], iter(found)
     for memory, lengths in memories:
         for i in range(len(memory)):
@@ -284,9 +240,26 @@ def model_scores(
                 torch.tensor(len(tokens)),
                 reduction="sum",
             )
+            ctc = settings.ctc
             total = (1.0 - ctc) * attention - ctc * loss if ctc else attention
-            scores.append(float(total) / len(targets))
+            scores.append((float(total) + language(tokens)) / len(targets))
     return scores
+
+
+def language_of(settings: Settings) -> Callable[[list[int]], float]:
+    """The weighted log-probability that KenLM gives to a sentence of tokens."""
+    if settings.lm is None:
+        return lambda tokens: 0.0
+    import kenlm  # type: ignore[import-not-found]
+
+    model = kenlm.Model(str(settings.lm))
+
+    def score(tokens: list[int]) -> float:
+        sentence = " ".join(settings.symbols[token] for token in tokens)
+        value: float = settings.lm_weight * math.log(10) * model.score(sentence)
+        return value
+
+    return score
 
 
 def main() -> int:
@@ -302,6 +275,10 @@ def main() -> int:
     parser.add_argument("--model", type=Path, help="model with an LSTM decoder")
     parser.add_argument("--manifest", type=Path)
     parser.add_argument("--utterances", type=int, default=64, help="of the manifest")
+    parser.add_argument(
+        "--lm", type=Path, help="ARPA file of the model's tokens; needs pip install kenlm"
+    )
+    parser.add_argument("--lm-weight", type=float, default=0.3, help="(default 0.3)")
     options = parser.parse_args()
     if (options.model is None) != (options.manifest is None):
         print("--model and --manifest go together", file=sys.stderr)

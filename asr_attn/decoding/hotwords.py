@@ -30,6 +30,8 @@ from asr_attn.text.tokenizer import SPECIALS, UNK, Tokenizer
 
 DEFAULT_BOOST = 5.0
 """Boost of a phrase that is given without one."""
+GREATEST_BOOST = 1000.0
+"""Above it the sums of a search, float32, would lose what tells hypotheses apart."""
 _SHOWN_FAULTS = 20
 
 
@@ -43,7 +45,7 @@ class Hotword:
             less likely.
 
     Raises:
-        InputError: there is no phrase, or the boost is not finite.
+        InputError: there is no phrase, or the boost is beyond ``GREATEST_BOOST``.
     """
 
     phrase: str
@@ -52,9 +54,10 @@ class Hotword:
     def __post_init__(self) -> None:
         if not self.phrase.strip():
             raise InputError("a hotword has no phrase; write PHRASE or PHRASE:BOOST")
-        if not math.isfinite(self.boost):
+        if not abs(self.boost) <= GREATEST_BOOST:  # nor is NaN
             raise InputError(
-                f"hotword {self.phrase!r} has the boost {self.boost}; give a finite number"
+                f"hotword {self.phrase!r} has the boost {self.boost:g}; give a number from "
+                f"{-GREATEST_BOOST:g} to {GREATEST_BOOST:g}"
             )
 
 
@@ -66,7 +69,7 @@ def parse_hotword(text: str, default: float = DEFAULT_BOOST) -> Hotword:
         default: boost where none is given.
 
     Raises:
-        InputError: there is no phrase, or the boost is not finite.
+        InputError: there is no phrase, or the boost is beyond ``GREATEST_BOOST``.
     """
     phrase, colon, last = text.rpartition(":")
     try:

@@ -15,6 +15,7 @@ from asr_attn.lm.ngrams import SPECIALS, Array, NgramOrder, Ngrams, duplicate
 
 _LINES_AT_ONCE = 1 << 12
 _MAKE_AGAIN = "make or copy the file again"
+_KENLM_BINARY = b"mmap lm http://kheafield.com/code"
 
 
 @dataclass(frozen=True)
@@ -93,11 +94,7 @@ class ArpaReader:
         return line
 
     def _header(self) -> list[int]:
-        line = self._next()
-        while line is not None and line != "\\data\\":
-            line = self._next()
-        if line is None:
-            raise InputError(f"{self.path} is not an ARPA file: it has no \\data\\; name another")
+        self._find_data()
         counts: list[int] = []
         line = self._next()
         while line is not None and line.startswith("ngram "):
@@ -111,6 +108,18 @@ class ArpaReader:
         if line != "\\1-grams:":
             self._refuse(f"\\1-grams: should follow the counts, not {_shown(line)}", _MAKE_AGAIN)
         return counts
+
+    def _find_data(self) -> None:
+        """Skip what comes before the model, which may be anything."""
+        for raw in self.lines:
+            self.number += 1
+            if raw.rstrip(b"\r\n\t ") == b"\\data\\":
+                return
+            if self.number == 1 and raw.startswith(_KENLM_BINARY):
+                raise InputError(
+                    f"{self.path} is a binary file of KenLM; name the ARPA file it was made from"
+                )
+        raise InputError(f"{self.path} is not an ARPA file: it has no \\data\\; name another")
 
     def _section(self, k: int, count: int, orders: list[NgramOrder], longest: bool) -> NgramOrder:
         """Read the lines of the n-grams of length k."""

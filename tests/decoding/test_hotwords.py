@@ -66,7 +66,8 @@ def test_another_default():
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [(":3", "no phrase"), ("", "no phrase"), ("nan bread:nan", "finite")]
+    ("text", "message"),
+    [(":3", "no phrase"), ("", "no phrase"), ("nan bread:nan", "from -1000 to 1000")],
 )
 def test_refuses_what_is_no_hotword(text, message):
     with pytest.raises(InputError, match=message):
