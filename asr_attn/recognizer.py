@@ -99,7 +99,7 @@ class Recognizer:
         """Scorers that the model does not bring by itself."""
         found: list[Weighted] = []
         tokenizer, device = self.model.tokenizer, self.model.network.ctc.weight.device
-        if self.search.lm is not None and self.search.lm_weight > 0:
+        if self.search.lm is not None:  # a weight of 0 does not excuse a file that is missing
             scorer = load_scorer(Path(self.search.lm), tokenizer).to(device)
             found.append((cast(Scorer, scorer), self.search.lm_weight))
         if hotwords:

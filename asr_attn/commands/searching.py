@@ -68,7 +68,15 @@ def search_config(args: argparse.Namespace) -> "SearchConfig":
     try:
         return SearchConfig(**given)
     except ValueError as error:
-        raise InputError(str(error)) from None
+        raise InputError(_as_options(str(error), args)) from None
+
+
+def _as_options(message: str, args: argparse.Namespace) -> str:
+    """A sentence about settings with those that were given as options named so."""
+    for name in ("beam", *SETTINGS):
+        if getattr(args, name) is not None:
+            message = message.replace(f"search.{name}", f"--{name.replace('_', '-')}")
+    return message
 
 
 def search_lines(settings: Mapping[str, Any]) -> str:

@@ -25,6 +25,8 @@ DOUBTS = {
     "early_stop": "the transcript may end too soon: words may be missing",
 }
 """What is said of each kind of doubt."""
+SHORTEST = 0.1
+"""Seconds below which a recording holds no word."""
 MUCH_LONGER = 1.5
 """Recordings this many times as long as the longest of the training are warned of."""
 
@@ -137,6 +139,8 @@ def warn(name: str, transcript: "Transcript") -> None:
     """Say what the text of a transcript does not show."""
     if transcript.silent:
         say(f"{name} is silent; nothing to transcribe")
+    elif transcript.truncated and transcript.duration < SHORTEST:
+        say(f"{name} lasts {transcript.duration:.3f} s, too short to hold a word")
     elif transcript.truncated:
         say(f"{name}: {CUT_OFF}")
     for doubt in transcript.doubts:

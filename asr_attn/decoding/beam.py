@@ -42,7 +42,7 @@ class _Slots:
         rows = len(values)
         size = scores[0].size(-1)
         parents = picks // size
-        added = [s.view(rows, -1).gather(1, picks) for s in scores]
+        added = [s.reshape(rows, -1).gather(1, picks) for s in scores]
         parts = self.parts.gather(1, parents[..., None].expand(-1, -1, len(scores)))
         old = self.tokens.gather(1, parents[..., None].expand(-1, -1, self.tokens.size(2)))
         return _Slots(

@@ -18,6 +18,8 @@ from asr_attn.text.tokenizer import EOS, UNK
 
 ROOT = 0
 """The state of no text: nothing is being spelled."""
+DENSE_CELLS = 1 << 22
+"""States times tokens up to which all answers are worked out in advance (12 bytes each)."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,9 @@ class Automaton:
 
     Arcs are kept for tokens that make a longer text of the state's. For others the arc of the
     failure link counts, and in the end that of the root. So 10,000 phrases of 15 characters take
-    about 130,000 states of 24 bytes and, over characters, as many arcs of 20 bytes: 6 MB.
+    about 130,000 states of 24 bytes and, over characters, as many arcs of 20 bytes: 6 MB. Where
+    states times tokens are no more than ``DENSE_CELLS``, the answers for all of them are kept too,
+    which makes a step several times as fast.
 
     Attributes:
         keys: (E,) state * V + token of the arcs, ascending.
@@ -41,6 +45,8 @@ class Automaton:
         silent: (V,) bool, True for tokens without text.
         start: the state at the start of a sentence.
         longest_chain: most states that failure links join, the root not counted.
+        scores: (Q, V) what ``score`` gives for all states, or None.
+        following: (Q, V) what ``advance`` gives for all states and tokens, or None.
     """
 
     keys: Tensor
@@ -55,6 +61,19 @@ class Automaton:
     silent: Tensor
     start: int
     longest_chain: int
+    scores: Tensor | None = None
+    following: Tensor | None = None
+
+    def tabulated(self) -> "Automaton":
+        """The same with all answers worked out, if they are not too many."""
+        states, tokens = len(self.failure), len(self.root)
+        if states * tokens > DENSE_CELLS:
+            return self
+        every = torch.arange(states)
+        following = self.advance(
+            every.repeat_interleave(tokens), torch.arange(tokens).repeat(states)
+        )
+        return replace(self, scores=self.score(every), following=following.view(states, tokens))
 
     def to(self, device: torch.device | str) -> "Automaton":
         """The same on a device."""
@@ -65,6 +84,8 @@ class Automaton:
 
     def advance(self, states: Tensor, tokens: Tensor) -> Tensor:
         """States (N,) after ``tokens`` (N,)."""
+        if self.following is not None:
+            return self.following[states, tokens]
         after = self.root[tokens]
         for state in self._chain(states):
             key = state * len(self.root) + tokens
@@ -74,6 +95,8 @@ class Automaton:
 
     def score(self, states: Tensor) -> Tensor:
         """What each next token (N, V) is paid in ``states`` (N,), less what it has to give back."""
+        if self.scores is not None:
+            return self.scores[states]
         scores = self.paid[self.root].repeat(len(states), 1)
         for state in self._chain(states):
             first = self.first[state]
@@ -127,7 +150,7 @@ def build_automaton(boosts: Mapping[str, float], spellings: Sequence[str]) -> Au
         torch.tensor([token != EOS and text == "" for token, text in enumerate(spellings)]),
         states[" "],
         max(chain),
-    )
+    ).tabulated()
 
 
 def _parts(boosts: Mapping[str, float]) -> dict[str, float]:

@@ -5,6 +5,18 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+GREATEST = {
+    "beam": 100_000,
+    "lm_weight": 1000.0,
+    "length_bonus": 1000.0,
+    "coverage": 1000.0,
+    "doubt_penalty": 1e6,
+    "length_exponent": 10.0,
+}
+"""Numbers above which a float32 score, or the memory, gives way."""
+NOT_NEGATIVE = ("lm_weight", "coverage", "coverage_threshold", "doubt_penalty", "length_exponent")
+"""Settings that are no numbers below 0."""
+
 
 @dataclass(frozen=True)
 class SearchConfig:
@@ -36,6 +48,7 @@ class SearchConfig:
     when an utterance is searched again because of them; with 0 nothing is searched again."""
 
     def __post_init__(self) -> None:
+        self._check_ranges()
         if self.patience < 1:
             raise ValueError(f"search.patience must be at least 1, not {self.patience}")
         if not 0 <= self.ctc_weight <= 1:
@@ -48,17 +61,23 @@ class SearchConfig:
             )
         if self.ctc_weight == 1 and self.coverage:
             raise ValueError("search.coverage needs attention: set search.ctc_weight below 1")
-        for name in ("lm_weight", "coverage", "coverage_threshold", "doubt_penalty"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"search.{name} must not be negative: {getattr(self, name)}")
         if self.beam < 1:
             raise ValueError(f"search.beam must be at least 1, not {self.beam}")
-        if self.length_exponent < 0:
-            raise ValueError(f"search.length_exponent must not be negative: {self.length_exponent}")
         if self.max_tokens_per_step <= 0:
             raise ValueError(
                 f"search.max_tokens_per_step must be above 0, not {self.max_tokens_per_step}"
             )
+
+    def _check_ranges(self) -> None:
+        for name, most in GREATEST.items():
+            if not abs(getattr(self, name)) <= most:  # nor is NaN
+                raise ValueError(
+                    f"search.{name} is {getattr(self, name):g}, beyond what a search can add up; "
+                    f"give a number up to {most:g}"
+                )
+        for name in NOT_NEGATIVE:
+            if getattr(self, name) < 0:
+                raise ValueError(f"search.{name} must not be negative: {getattr(self, name)}")
 
     @property
     def plain(self) -> bool:

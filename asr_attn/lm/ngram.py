@@ -113,6 +113,8 @@ class NgramModel(nn.Module):
 
         The same as ``score`` and ``advance``, without asking for the other symbols.
         """
+        if not self._sparse_lengths:  # all were worked out in advance
+            return self.rows[state, tokens], self.next_rows[state, tokens].long()
         weight = torch.zeros(len(state), device=state.device)
         searching = torch.ones_like(state, dtype=torch.bool)
         log_probs, following = weight.clone(), torch.zeros_like(state)

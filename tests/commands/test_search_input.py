@@ -149,6 +149,21 @@ def test_a_beam_that_takes_all_memory_can_be_lowered(refused, model_file, manife
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
     monkeypatch.setattr(Recognizer, "transcribe_samples", fail)
-    message = refused("transcribe", model_file, manifest, "--beam", 10**9)
+    message = refused("transcribe", model_file, manifest, "--beam", 10**5)
     assert "out of memory; lower --beam or --batch-seconds, or cut" in message
     assert "--beam" not in refused("transcribe", model_file, manifest)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--beam", 10**19),
+        ("--length-bonus", "1e300"),
+        ("--length-exponent", "1e300"),
+        ("--doubt-penalty", "1e300"),
+    ],
+)
+def test_numbers_beyond_all_bounds_are_refused(refused, model_file, manifest, option, value):
+    message = refused("transcribe", model_file, manifest, option, value)
+    assert f"{option} is" in message
+    assert "give a number up to" in message

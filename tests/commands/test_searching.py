@@ -86,14 +86,14 @@ def test_a_bonus_for_length_makes_transcripts_no_shorter(model_file, recordings)
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--ctc-weight", "2"), ("search.ctc_weight", "from 0 to 1", "2")),
+        (("--ctc-weight", "2"), ("--ctc-weight", "from 0 to 1", "2")),
         (("--ctc-weight", "much"), ("--ctc-weight", "not a number")),
         (("--lm-weight", "0.5"), ("--lm-weight goes with --lm",)),
         (("--nbest", "3"), ("--nbest", "jsonl")),
         (("--hotword", ":5"), ("hotword", "no phrase")),
         (("--hotword", "xyz"), ("'xyz'", "cannot write")),
         (("--hotwords", "nowhere.txt"), ("nowhere.txt", "cannot be read")),
-        (("--length-bonus", "1", "--length-exponent", "0.7"), ("search.length_bonus",)),
+        (("--length-bonus", "1", "--length-exponent", "0.7"), ("--length-bonus",)),
     ],
 )
 def test_what_makes_no_sense_is_refused(refused, model_file, recordings, options, words):

@@ -204,3 +204,22 @@ def test_ten_thousand_phrases():
         text = " or ".join(list(boosts)[begin : begin + 3])
         total = sum(gains(scorer, LETTERS.encode(text)))
         assert total == pytest.approx(expected(boosts, text), abs=1e-3)
+
+
+def test_what_is_worked_out_in_advance_is_what_is_asked(monkeypatch):
+    import torch
+
+    from asr_attn.decoding import hotword_automaton
+
+    boosts = {"a b": 3.0, "ab": 2.0, "b": -1.0, "abba a": 4.0}
+    spellings = ["", "", "\u2047", " ", "a", "b", " a", "ba"]
+    table = hotword_automaton.build_automaton(boosts, spellings)
+    monkeypatch.setattr(hotword_automaton, "DENSE_CELLS", 0)
+    asked = hotword_automaton.build_automaton(boosts, spellings)
+    assert table.scores is not None
+    assert asked.scores is None
+    states = torch.arange(len(asked.failure))
+    torch.testing.assert_close(table.score(states), asked.score(states))
+    for token in range(len(spellings)):
+        tokens = torch.full_like(states, token)
+        assert torch.equal(table.advance(states, tokens), asked.advance(states, tokens))
