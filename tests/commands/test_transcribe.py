@@ -90,6 +90,7 @@ def test_json_lines_hold_everything(asr, model_file, manifest, recordings, tmp_p
 def test_what_the_text_does_not_show_is_said(asr, model_file, tmp_path, monkeypatch):
     soundfile.write(tmp_path / "silent.wav", np.zeros(RATE), RATE)
     soundfile.write(tmp_path / "tick.wav", np.full(RATE // 20, 0.1), RATE)
+    soundfile.write(tmp_path / "long.wav", np.full(RATE, 0.1), RATE)
     code, out, err = asr("transcribe", model_file, tmp_path / "silent.wav")
     assert (code, out) == (0, "\n")
     assert err == f"asr-attn: {tmp_path / 'silent.wav'} is silent; nothing to transcribe\n"
@@ -105,7 +106,10 @@ def test_what_the_text_does_not_show_is_said(asr, model_file, tmp_path, monkeypa
     monkeypatch.setattr(Recognizer, "transcribe_samples", cut_off)
     code, _, err = asr("transcribe", model_file, tmp_path / "tick.wav")
     assert code == 0
-    assert err.startswith(f"asr-attn: {tmp_path / 'tick.wav'}: the transcript was cut off")
+    assert err == f"asr-attn: {tmp_path / 'tick.wav'} lasts 0.050 s, too short to hold a word\n"
+    code, _, err = asr("transcribe", model_file, tmp_path / "long.wav")
+    assert code == 0
+    assert err.startswith(f"asr-attn: {tmp_path / 'long.wav'}: the transcript was cut off")
 
 
 @pytest.mark.parametrize("command", ["transcribe", "evaluate"])
