@@ -1,4 +1,4 @@
-"""Train a speech recogniser; ``python train.py --help`` shows what can be set."""
+"""Train a recogniser or a language model; ``python train.py --help`` shows what can be set."""
 
 import sys
 from pathlib import Path
@@ -9,16 +9,26 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 
-from asr_attn.config import check_overrides, name_groups, register_schemas, resolve
+from asr_attn.config import (
+    TASKS,
+    check_overrides,
+    name_groups,
+    register_lm_schemas,
+    register_schemas,
+    resolve,
+    resolve_lm,
+    task_of,
+    written_name,
+)
 from asr_attn.errors import ConfigError, InputError
 from asr_attn.files import write_error
+from asr_attn.lm_settings import LmRunConfig
+from asr_attn.settings import RunConfig
 
-register_schemas()
 CONF = Path(__file__).resolve().parent / "conf"
 INTERRUPTED = 130
 
 
-@hydra.main(config_path=str(CONF), config_name="train", version_base="1.3")
 def main(config: DictConfig) -> None:
     """One run, or one of several under ``--multirun``."""
     try:
@@ -39,24 +49,27 @@ def _run(config: DictConfig) -> None:
     if several:
         with open_dict(config):
             config.run_dir = hydra_config.runtime.output_dir
-    settings = resolve(config)
+    lm = config.get("task") == "lm"
+    settings = resolve_lm(config) if lm else resolve(config)
     if several and settings.trainer.devices * settings.trainer.num_nodes > 1:
         raise ConfigError(
             "--multirun goes with one process per run; set trainer.devices=1, or start the runs "
             "one by one"
         )
+    changed = [written_name(override.split("=")[0]) for override in hydra_config.overrides.task]
+    if isinstance(settings, LmRunConfig):
+        _train_lm(settings, [key for key in changed if key != "task"])
+    else:
+        _train(settings, changed)
+
+
+def _train(settings: RunConfig, changed: list[str]) -> None:
     from asr_attn.training.run import fit  # Lightning takes seconds to import: not for --help
 
-    changed = [override.split("=")[0].lstrip("+") for override in hydra_config.overrides.task]
     result = fit(settings, changed)
     if not result.main_process:
         return
-    print(f"run folder: {result.folder}")
-    if result.model is not None:
-        print(f"model: {result.model}")
-    if result.stopped:
-        print(f"stopped; go on with: python train.py resume={result.folder}")
-        sys.exit(INTERRUPTED)
+    _tell(result.folder, result.model, result.stopped)
     if result.dev_wer is None:
         _fail("training ended before the first validation, so no model was kept; train for longer")
     print(f"WER on the validation set: {100 * result.dev_wer:.2f} %")
@@ -69,15 +82,40 @@ def _run(config: DictConfig) -> None:
         )
 
 
+def _train_lm(settings: LmRunConfig, changed: list[str]) -> None:
+    from asr_attn.training.lm_run import fit_lm
+
+    result = fit_lm(settings, changed)
+    if not result.main_process:
+        return
+    _tell(result.folder, result.model, result.stopped)
+    if result.perplexity is None:
+        _fail("training ended before the first validation, so no model was kept; train for longer")
+    print(f"perplexity of a token on the validation set: {result.perplexity:.3f}")
+    print(f"perplexity of a word on the validation set: {result.word_perplexity:.2f}")
+
+
+def _tell(folder: Path, model: Path | None, stopped: bool) -> None:
+    """Say what there is; a run that was stopped ends here."""
+    print(f"run folder: {folder}")
+    if model is not None:
+        print(f"model: {model}")
+    if stopped:
+        print(f"stopped; go on with: python train.py resume={folder}")
+        sys.exit(INTERRUPTED)
+
+
 def _fail(sentence: str, code: int = 2) -> NoReturn:
     print(f"train.py: {sentence}", file=sys.stderr)
     sys.exit(code)
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = name_groups(sys.argv[1:])
     try:
-        check_overrides(sys.argv[1:], CONF)
+        task, arguments = task_of(sys.argv[1:])
+        (register_lm_schemas if task == "lm" else register_schemas)()
+        sys.argv[1:] = name_groups(arguments, task)
+        check_overrides(sys.argv[1:], CONF, task)
     except InputError as error:
         _fail(str(error))
-    main()
+    hydra.main(config_path=str(CONF), config_name=TASKS[task], version_base="1.3")(main)()

@@ -5,18 +5,20 @@ import difflib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dacite
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import MissingConfigException, OverrideParseException
+from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
 from asr_attn.errors import ConfigError
 from asr_attn.files import atomic_path
+from asr_attn.lm.neural import NEURAL_LMS, NeuralLmConfig, lm_config_from_dict
+from asr_attn.lm_settings import LmRunConfig
 from asr_attn.models.asr import ModelConfig
 from asr_attn.models.build import model_config_from_dict
 from asr_attn.models.decoders import DECODERS
@@ -26,7 +28,12 @@ from asr_attn.settings import AdamWConfig, OptimizerConfig, RunConfig
 
 CONFIG_FILE = "config.json"
 MODEL_PARTS = ("model.encoder=", "model.attention=", "model.decoder=")
+LM_GROUP = "lm_model@model"
 OPTIMIZERS: dict[str, type[OptimizerConfig]] = {"adamw": AdamWConfig}
+TASKS = {"asr": "train", "lm": "lm"}
+"""What can be trained, and the name of its settings in ``conf/``."""
+
+C = TypeVar("C", RunConfig, LmRunConfig)
 
 
 def register_schemas() -> None:
@@ -42,8 +49,24 @@ def register_schemas() -> None:
         for name, (_, default) in table.items():
             store.store(group=f"model/{part}", name=name, node=_unlocked(default))
     store.store(name="schema", node=schema)
+    _register_optimizers()
+
+
+def register_lm_schemas() -> None:
+    """As ``register_schemas``, for the settings of a language model."""
+    store = ConfigStore.instance()
+    schema = _unlocked(LmRunConfig)
+    schema.model = MISSING
+    for name, (_, default) in NEURAL_LMS.items():
+        store.store(group="lm_model", name=name, node=_unlocked(default))
+    store.store(name="lm_schema", node=schema)
+    _register_optimizers()
+
+
+def _register_optimizers() -> None:
     for name, optimizer_class in OPTIMIZERS.items():
-        store.store(group="optimizer", name=name, node=_unlocked(optimizer_class))
+        node = _unlocked(optimizer_class)
+        ConfigStore.instance().store(group="optimizer", name=name, node=node)
 
 
 def _unlocked(schema: Any) -> DictConfig:
@@ -68,27 +91,39 @@ def resolve(config: DictConfig) -> RunConfig:
     Raises:
         ConfigError: values of the wrong kind, or that do not go together.
     """
+    return settings_from_dict(_plain(config), RunConfig)
+
+
+def resolve_lm(config: DictConfig) -> LmRunConfig:
+    """As ``resolve``, for the settings of a language model."""
+    return settings_from_dict(_plain(config), LmRunConfig)
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
     data = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     assert isinstance(data, dict)
-    return settings_from_dict({str(key): value for key, value in data.items()})
+    return {str(key): value for key, value in data.items()}
 
 
-def settings_from_dict(data: Mapping[str, Any]) -> RunConfig:
-    """Build settings from plain data.
+def settings_from_dict(data: Mapping[str, Any], kind: type[C]) -> C:
+    """Build settings of a kind from plain data.
 
     Raises:
         ConfigError: a key, a type or a value that does not belong there.
     """
-    hooks: dict[type[Any], Callable[[Any], Any]] = {ModelConfig: model_config_from_dict}
+    hooks: dict[type[Any], Callable[[Any], Any]] = {
+        ModelConfig: model_config_from_dict,
+        NeuralLmConfig: lm_config_from_dict,
+    }
     try:
         return dacite.from_dict(
-            RunConfig, dict(data), dacite.Config(strict=True, cast=[tuple], type_hooks=hooks)
+            kind, dict(data), dacite.Config(strict=True, cast=[tuple], type_hooks=hooks)
         )
     except (dacite.DaciteError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(str(error)) from error
 
 
-def save_settings(path: Path, config: RunConfig) -> None:
+def save_settings(path: Path, config: RunConfig | LmRunConfig) -> None:
     """Write settings as JSON."""
     text = json.dumps(dataclasses.asdict(config), indent=2, ensure_ascii=False)
     with atomic_path(path) as scratch:
@@ -101,13 +136,21 @@ def load_settings(path: Path) -> RunConfig:
     Raises:
         ConfigError: the file is missing or damaged.
     """
+    return settings_from_dict(_read_json(path), RunConfig)
+
+
+def load_lm_settings(path: Path) -> LmRunConfig:
+    """As ``load_settings``, for the settings of a language model."""
+    return settings_from_dict(_read_json(path), LmRunConfig)
+
+
+def _read_json(path: Path) -> Any:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file; name the folder of a run") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as settings of a run ({error})") from error
-    return settings_from_dict(data)
 
 
 def valid_keys(config: DictConfig, prefix: str = "") -> list[str]:
@@ -133,24 +176,78 @@ def nearest(key: str, valid: Iterable[str]) -> str | None:
     return by_leaf[leaf[0]] if leaf else None
 
 
-def name_groups(arguments: Sequence[str]) -> list[str]:
-    """Write ``model.attention=NAME`` as Hydra has it, ``model/attention=NAME``, and its kin.
+def task_of(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """What is to be trained: what ``task=NAME`` says, or else what the run to resume trains.
 
     Args:
         arguments: of the command line.
+
+    Returns:
+        The name, and the arguments without ``task=asr``, which settings do not hold.
+
+    Raises:
+        ConfigError: there is no such task, or the run to resume has another one.
     """
+    named = _last_value("task", arguments)
+    if named is not None and named not in TASKS:
+        raise ConfigError(f"task={named}: there is no such task; known: {', '.join(TASKS)}")
+    resumed = _task_of_run(_last_value("resume", arguments))
+    if named is not None and resumed not in (None, named):
+        raise ConfigError(f"task={named}: the run to resume is one of task={resumed}")
+    task = named or resumed or "asr"
+    return task, [a for a in arguments if task != "asr" or a != "task=asr"]
+
+
+def _last_value(key: str, arguments: Sequence[str]) -> str | None:
+    values = [a.partition("=")[2] for a in arguments if a.startswith(f"{key}=")]
+    return values[-1] if values else None
+
+
+def _task_of_run(folder: str | None) -> str | None:
+    """The task of a run; None where there is no run, which is explained later."""
+    if folder is None:
+        return None
+    try:
+        data = _read_json(Path(folder) / CONFIG_FILE)
+    except ConfigError:
+        return None
+    task = data.get("task", "asr") if isinstance(data, dict) else None
+    return task if task in TASKS else None
+
+
+def name_groups(arguments: Sequence[str], task: str = "asr") -> list[str]:
+    """Write groups as Hydra has them.
+
+    ``model.attention=NAME`` is ``model/attention=NAME`` and so are its kin; ``model=NAME`` of a
+    language model is a group of its own.
+
+    Args:
+        arguments: of the command line.
+        task: what is trained.
+    """
+    if task == "lm":
+        return [
+            argument.replace("model", LM_GROUP, 1) if argument.startswith("model=") else argument
+            for argument in arguments
+        ]
     return [
         argument.replace(".", "/", 1) if argument.startswith(MODEL_PARTS) else argument
         for argument in arguments
     ]
 
 
-def check_overrides(arguments: Sequence[str], conf: Path) -> None:
+def written_name(key: str) -> str:
+    """The key as a user writes it, of one that ``name_groups`` may have changed."""
+    return key.lstrip("+~").replace(LM_GROUP, "model")
+
+
+def check_overrides(arguments: Sequence[str], conf: Path, task: str = "asr") -> None:
     """Compose the config once before Hydra does, to explain a mistake in one sentence.
 
     Args:
-        arguments: of the command line.
+        arguments: of the command line, with groups as ``name_groups`` writes them.
         conf: folder of the configs.
+        task: what is trained.
 
     Raises:
         ConfigError: an unknown key or group, or a value of the wrong type.
@@ -162,11 +259,12 @@ def check_overrides(arguments: Sequence[str], conf: Path) -> None:
     with initialize_config_dir(str(conf), version_base="1.3"):
         try:
             chosen = [_first_choice(o, sweep=bool(flags)) for o in overrides]
-            resolve(compose("train", overrides=chosen))
+            config = compose(TASKS[task], overrides=chosen)
+            _ = resolve(config) if task == "asr" else resolve_lm(config)
         except ConfigError:
             raise
         except Exception as error:
-            raise ConfigError(_explain(error, overrides)) from error
+            raise ConfigError(_explain(error, overrides, task)) from error
 
 
 def _first_choice(override: str, sweep: bool) -> str:
@@ -175,29 +273,34 @@ def _first_choice(override: str, sweep: bool) -> str:
     if not parsed.is_sweep_override():
         return override
     if not sweep:
-        raise ConfigError(f"{override}: several values are several runs; add --multirun")
+        written = override.replace(LM_GROUP, "model")
+        raise ConfigError(f"{written}: several values are several runs; add --multirun")
     value = next(iter(parsed.sweep_string_iterator()))
-    return f"{parsed.key_or_group}={value}"
+    return f"{override.partition('=')[0]}={value}"
 
 
-def _explain(error: Exception, overrides: Sequence[str]) -> str:
+def _explain(error: Exception, overrides: Sequence[str], task: str) -> str:
     """One sentence for what Hydra raised."""
     if isinstance(error, OverrideParseException):
         return f"{error.override}: is not a setting; write KEY=VALUE"
     if isinstance(error, MissingConfigException):
         group, _, name = str(error.missing_cfg_file).rpartition("/")
+        group = "model" if group == "lm_model" else group
         choices = list(error.options or [])
         near = difflib.get_close_matches(name, choices, n=1)
         hint = f"; did you mean {near[0]}?" if near else ";"
         return f"{group}={name}: there is no such choice{hint} known: {', '.join(choices)}"
     cause = error.__cause__ or error
     text = str(cause).splitlines()[0]
+    if isinstance(error, ConfigCompositionException) and text.startswith("Could not override"):
+        group = text.split("'")[1]
+        return f"{group}=...: has no choices here; see python train.py task={task} --help"
     key: str | None = getattr(cause, "full_key", None)
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) or "not in" in text:
-        known = valid_keys(compose("train"))
-        asked = [o.split("=")[0].lstrip("+~") for o in overrides]
+        known = valid_keys(compose(TASKS[task]))
+        asked = [written_name(o.split("=")[0]) for o in overrides]
         wrong = next((k for k in asked if k not in known), key or text)
         key = nearest(wrong, known)
-        hint = f"; did you mean {key}?" if key else "; see python train.py --help"
+        hint = f"; did you mean {key}?" if key else f"; see python train.py task={task} --help"
         return f"there is no setting {wrong}{hint}"
     return f"{key}: {text}" if key else text

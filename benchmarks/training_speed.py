@@ -28,8 +28,9 @@ from asr_attn.data.batches import TrainingBatches
 from asr_attn.data.datamodule import SpeechData
 from asr_attn.settings import RunConfig, TrainerConfig
 from asr_attn.training import task as steps
-from asr_attn.training.run import precision_for, quiet_lightning, set_up
+from asr_attn.training.run import set_up
 from asr_attn.training.task import RecognizerTask
+from asr_attn.training.trainer import precision_for, quiet_lightning
 
 WARM_UP = 3
 """Batches that are not counted."""

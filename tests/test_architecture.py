@@ -14,13 +14,15 @@ FLOORS = [
     {"audio"},
     {"models", "data", "lm"},
     {"decoding", "checkpoint"},
-    {"evaluation", "recognizer", "settings", "config"},
+    {"evaluation", "recognizer", "settings", "lm_settings", "config"},
     {"training", "cli", "commands"},
 ]
 # the few arrows between parts of one floor; what has none is independent of its neighbours
 BESIDE = {
     ("files", "errors"),
     ("config", "settings"),
+    ("config", "lm_settings"),
+    ("lm_settings", "settings"),
     ("evaluation", "recognizer"),
     ("cli", "commands"),
 }
@@ -176,7 +178,7 @@ def test_lightning_is_imported_by_training_and_the_data_module_only():
 def test_hydra_is_imported_by_the_configuration_and_the_run_only():
     users = users_of(HYDRA)
     assert "asr_attn.config" in users
-    assert users <= {"asr_attn.config", "asr_attn.training.run"}
+    assert users <= {"asr_attn.config", "asr_attn.training.trainer"}
 
 
 @pytest.mark.parametrize("module", ["asr_attn.recognizer", "asr_attn.checkpoint"])

@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -104,9 +105,13 @@ class _Scored:
     kind: dict[str, str | int]
 
     @property
-    def per_word(self) -> float:
-        """Perplexity of words and ends of sentences."""
-        return math.exp(-self.result.log_prob / (self.words + self.result.sentences))
+    def per_word(self) -> float | None:
+        """Perplexity of words and ends of sentences; None where it is no number.
+
+        In a script without spaces a word is a sentence.
+        """
+        bits = -self.result.log_prob / math.log(2) / (self.words + self.result.sentences)
+        return 2.0**bits if bits < sys.float_info.max_exp else None
 
 
 def _score_ngrams(args: argparse.Namespace) -> _Scored:
@@ -229,11 +234,12 @@ def _table(scored: _Scored) -> str:
     """The figures for people."""
     result, units = scored.result, scored.units
     share = 100 * result.unknown / max(1, result.tokens)
-    small = units != "words"
+    small, per_word = units != "words", scored.per_word
+    of_words = [("perplexity per word", f"{per_word:.2f}")] if small and per_word else []
     rows = [
         ("perplexity", f"{result.perplexity:.{3 if small else 2}f}"),
         (f"without unknown {units}", f"{result.known_perplexity:.{3 if small else 2}f}"),
-        *([("perplexity per word", f"{scored.per_word:.2f}")] if small else []),
+        *of_words,
         (f"unknown {units}", f"{result.unknown} ({share:.2f} %)"),
         (units, f"{result.tokens}"),
         *([("words", f"{scored.words}")] if small else []),

@@ -1,29 +1,23 @@
 """One training run, from settings to a model file."""
 
-import dataclasses
-import logging
 import sys
-import warnings
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import lightning.pytorch as pl
 import torch
-from hydra.utils import instantiate
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from asr_attn.checkpoint import MODEL_FILE, load_model
 from asr_attn.config import CONFIG_FILE, load_settings, save_settings
 from asr_attn.data.datamodule import SpeechData
+from asr_attn.decoding.hypothesis import SearchConfig
 from asr_attn.errors import AudioError, ConfigError
 from asr_attn.evaluation.error_rates import ErrorCounts
-from asr_attn.settings import RunConfig, TrainerConfig
+from asr_attn.lm.loading import load_scorer
+from asr_attn.settings import RunConfig
 from asr_attn.training.callbacks import GracefulStop, report_callbacks
 from asr_attn.training.checkpoints import (
     RESUME_FILE,
-    AtomicCheckpointIO,
     RunCheckpoints,
     StopRequested,
     check_resume_file,
@@ -38,7 +32,15 @@ from asr_attn.training.preparation import (
     started_model,
     with_settings_of_start,
 )
+from asr_attn.training.provenance import save_environment
 from asr_attn.training.task import RecognizerTask
+from asr_attn.training.trainer import (
+    C,
+    make_trainer,
+    optimizer_maker,
+    quiet_lightning,
+    with_precision,
+)
 
 RESUME_MAY_CHANGE = {
     f"trainer.{name}"
@@ -80,7 +82,7 @@ def fit(config: RunConfig, changed: Collection[str] = ()) -> RunResult:
     """
     folder = Path(config.resume or config.run_dir)
     if config.resume:
-        config = resumed_settings(config, changed)
+        config = resumed_settings(config, changed, load_settings)
     else:
         config = with_settings_of_start(with_precision(config))
     quiet_lightning()
@@ -88,13 +90,22 @@ def fit(config: RunConfig, changed: Collection[str] = ()) -> RunResult:
         torch.set_num_threads(config.trainer.threads)
     settled = max([config.training.ctc_warmup, *(s.until for s in config.data.loading.curriculum)])
     checkpoints = RunCheckpoints(folder, config.callbacks, settled)
-    trainer = make_trainer(config, folder, checkpoints)
+    callbacks = [
+        GracefulStop(checkpoints),
+        *report_callbacks(folder / "metrics.csv" if config.logger.csv else None),
+        AttentionMonitor(folder / "attention", config.callbacks.pictures, checkpoints.settled),
+        checkpoints,
+    ]
+    trainer = make_trainer(config.trainer, config.logger, folder, callbacks)
     if trainer.is_global_zero and not config.resume:
         refuse_used_folder(folder)
     task, data = set_up(config)
+    check_search(config.search, task)
     if trainer.is_global_zero:
         make_folder(folder)
         save_settings(folder / CONFIG_FILE, replace(config, resume=None))
+        names = (config.data.train, *config.data.also_train, config.data.dev, config.data.test)
+        save_environment(folder, [Path(name) for name in names if name is not None])
     result = RunResult(folder, main_process=trainer.is_global_zero)
     try:
         trainer.fit(
@@ -175,7 +186,7 @@ def set_up(config: RunConfig) -> tuple[RecognizerTask, SpeechData]:
         config.training,
         config.augmentation,
         config.scheduler,
-        optimizer_maker(config),
+        optimizer_maker(config.optimizer),
         config.seed,
         config.trainer.max_epochs,
     )
@@ -183,8 +194,23 @@ def set_up(config: RunConfig) -> tuple[RecognizerTask, SpeechData]:
     return task, data
 
 
-def resumed_settings(config: RunConfig, changed: Collection[str]) -> RunConfig:
+def check_search(config: SearchConfig, task: RecognizerTask) -> None:
+    """Make sure that the search can be done with, before hours of training go by.
+
+    Raises:
+        InputError: its language model cannot be used.
+    """
+    if config.lm is not None:
+        load_scorer(Path(config.lm), task.model.tokenizer)
+
+
+def resumed_settings(config: C, changed: Collection[str], load: Callable[[Path], C]) -> C:
     """Settings of the run to go on with; only how it is computed may be changed.
+
+    Args:
+        config: settings that name the run, and what is to be changed.
+        changed: keys whose values are to be taken from ``config``.
+        load: reads the settings of the run.
 
     Raises:
         ConfigError: there is nothing to resume, or a key that may not be changed.
@@ -197,106 +223,12 @@ def resumed_settings(config: RunConfig, changed: Collection[str]) -> RunConfig:
             f"{', '.join(refused)}: a resumed run keeps its settings; what may be changed is "
             f"{', '.join(sorted(RESUME_MAY_CHANGE))}"
         )
-    before = load_settings(folder / CONFIG_FILE)
+    before = load(folder / CONFIG_FILE)
     names = [key.removeprefix("trainer.") for key in changed if key != "resume"]
     trainer = replace(before.trainer, **{name: getattr(config.trainer, name) for name in names})
     check_resume_file(folder / RESUME_FILE, trainer.max_epochs)
     return replace(before, resume=config.resume, trainer=trainer)
 
 
-def optimizer_maker(
-    config: RunConfig,
-) -> Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]:
-    """What makes the optimizer of given parameters.
-
-    Raises:
-        ConfigError: settings that the optimizer does not take.
-    """
-
-    def make(parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        optimizer: torch.optim.Optimizer = instantiate(
-            dict(config.optimizer), params=list(parameters), _convert_="all"
-        )
-        return optimizer
-
-    try:
-        make([torch.nn.Parameter(torch.zeros(1))])
-    except Exception as error:  # whatever the optimizer named in the settings raises
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise ConfigError(f"optimizer: {reason}") from error
-    return make
-
-
-def with_precision(config: RunConfig) -> RunConfig:
-    """The settings with ``trainer.precision=auto`` decided, so that a resumed run keeps it."""
-    return replace(config, trainer=replace(config.trainer, precision=precision_for(config.trainer)))
-
-
-def precision_for(config: TrainerConfig) -> str:
-    """Lightning's name of the precision; ``auto`` takes bf16 where hardware multiplies it."""
-    if config.precision != "auto":
-        return config.precision
-    if config.accelerator != "cpu" and torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported(False) else "32-true"
-    if config.accelerator in ("mps", "auto") and torch.backends.mps.is_available():
-        return "32-true"
-    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    fast = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return "bf16-mixed" if fast else "32-true"
-
-
-def make_trainer(config: RunConfig, folder: Path, checkpoints: RunCheckpoints) -> pl.Trainer:
-    """Lightning's trainer with the callbacks and loggers of a run.
-
-    Raises:
-        ConfigError: settings that Lightning does not take.
-    """
-    loggers: list[Logger] = []
-    if config.logger.tensorboard:
-        loggers.append(TensorBoardLogger(folder, name="", version="tensorboard"))
-    options = dataclasses.asdict(config.trainer)
-    del options["threads"]
-    try:
-        return pl.Trainer(
-            **options,
-            callbacks=[
-                GracefulStop(checkpoints),
-                *report_callbacks(folder / "metrics.csv" if config.logger.csv else None),
-                AttentionMonitor(
-                    folder / "attention", config.callbacks.pictures, checkpoints.settled
-                ),
-                checkpoints,
-            ],
-            plugins=[AtomicCheckpointIO()],
-            logger=loggers or False,
-            enable_checkpointing=True,
-            enable_model_summary=False,
-            enable_progress_bar=sys.stderr.isatty(),
-            num_sanity_val_steps=0,
-            reload_dataloaders_every_n_epochs=1,
-            use_distributed_sampler=False,
-            default_root_dir=folder,
-        )
-    except (ValueError, RuntimeError, MisconfigurationException) as error:
-        raise ConfigError(f"trainer: {str(error).splitlines()[0]}") from error
-
-
 def _existing(path: Path) -> Path | None:
     return path if path.is_file() else None
-
-
-def quiet_lightning() -> None:
-    """Keep Lightning from advertising, and from warning of what is meant here."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (
-        ".*does not have many workers.*",
-        ".*num_workers.*bottleneck.*",
-        ".*smaller than the logging interval.*",
-        ".*Checkpoint directory .* exists and is not empty.*",
-        ".*ended before the epoch ended.*",
-        ".*already exists.*",
-        ".*sync_dist=True.*",
-        ".*isinstance.treespec, LeafSpec.*",
-    ):
-        warnings.filterwarnings("ignore", message)

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
-import lightning.pytorch as pl
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,8 +13,8 @@ from asr_attn.data.datamodule import SpeechData
 from asr_attn.decoding.alignment import align, can_align, word_boundaries, word_tokens
 from asr_attn.decoding.greedy import ctc_greedy_search, greedy_search
 from asr_attn.decoding.hypothesis import SearchConfig
-from asr_attn.errors import InputError
 from asr_attn.evaluation.error_rates import ErrorCounts, count_errors
+from asr_attn.models.asr import AsrModel
 from asr_attn.settings import ScheduleConfig, TrainingConfig
 from asr_attn.training.loss import (
     attention_loss,
@@ -26,15 +24,11 @@ from asr_attn.training.loss import (
     score_function_loss,
     targets_of,
 )
-from asr_attn.training.schedule import learning_rate_factor
+from asr_attn.training.seeded_task import SeededTask
 
 
-class RecognizerTask(pl.LightningModule):
+class RecognizerTask(SeededTask):
     """Trains and validates a recogniser.
-
-    Everything random in a step is seeded by the run's seed, the step and the process, and the
-    learning rate is a function of the step, so that a resumed run does what an uninterrupted one
-    would have done.
 
     Args:
         model: what is trained.
@@ -46,6 +40,8 @@ class RecognizerTask(pl.LightningModule):
         epochs: length of the training.
     """
 
+    network: AsrModel
+
     def __init__(
         self,
         model: TrainedModel,
@@ -56,15 +52,11 @@ class RecognizerTask(pl.LightningModule):
         seed: int,
         epochs: int,
     ) -> None:
-        super().__init__()
+        super().__init__(schedule, optimizer, seed, epochs)
         self.model = model
         self.network = model.network
         self.training_config = training
         self.augmentation = augmentation
-        self.schedule = schedule
-        self.make_optimizer = optimizer
-        self.seed = seed
-        self.epochs = epochs
         self._word_counts = ErrorCounts()
         self._ctc_counts = ErrorCounts()
 
@@ -73,52 +65,11 @@ class RecognizerTask(pl.LightningModule):
         """The data module of the trainer."""
         return cast(SpeechData, self.trainer.datamodule)  # type: ignore[attr-defined]
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The optimizer of all parameters; its rate at this point is the peak."""
-        optimizer = self.make_optimizer(self.network.parameters())
-        for group in optimizer.param_groups:
-            group["peak_lr"] = group["lr"]
-        return optimizer
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip the norm here: Lightning refuses to with a fused optimizer, though bf16 is safe.
-
-        Raises:
-            InputError: the gradient is not finite; the weights are still those before the step.
-        """
-        limit = gradient_clip_val or float("inf")
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), limit)
-        if not torch.isfinite(norm):
-            raise InputError(
-                f"the gradient is not finite at step {self.global_step}; lower optimizer.lr (now "
-                f"{optimizer.param_groups[0]['peak_lr']:g}), or set trainer.precision=32-true"
-            )
-
-    def progress_at(self, batch_idx: int) -> float:
-        """Share of the training that is over, 0 to 1."""
-        batches = max(float(self.trainer.num_training_batches), 1.0)
-        return min((self.current_epoch + batch_idx / batches) / self.epochs, 1.0)
-
     @property
     def attention_has_begun(self) -> bool:
         """Whether the warm-up by CTC alone is over; it always is in the last epoch."""
         epoch = min(self.current_epoch, self.epochs - 1)
         return epoch == self.epochs - 1 or epoch / self.epochs >= self.training_config.ctc_warmup
-
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Seed the step and set its learning rate."""
-        seeds = np.random.SeedSequence(
-            [self.seed, self.current_epoch, batch_idx, self.global_rank]
-        ).generate_state(2)
-        torch.manual_seed((int(seeds[0]) << 31) + int(seeds[1]))
-        factor = learning_rate_factor(self.schedule, self.global_step, self.progress_at(batch_idx))
-        for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = group["peak_lr"] * factor
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Joint loss of one batch."""

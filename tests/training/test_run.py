@@ -19,8 +19,9 @@ from asr_attn.errors import ConfigError, InputError
 from asr_attn.settings import RunConfig, ScheduleConfig, TrainingConfig
 from asr_attn.training.callbacks import GracefulStop
 from asr_attn.training.checkpoints import average_models
-from asr_attn.training.run import fit, precision_for, set_up
+from asr_attn.training.run import fit, set_up
 from asr_attn.training.task import RecognizerTask
+from asr_attn.training.trainer import precision_for
 
 MakeConfig = Callable[..., RunConfig]
 NO_AUGMENTATION = AugmentationConfig(speed=(1.0,), gain_db=0.0, frequency_masks=0, time_masks=0)
@@ -279,6 +280,7 @@ def test_run_folder_holds_what_is_promised(varied: RunConfig) -> None:
         "attention",
         "best",
         "config.json",
+        "environment.json",
         "last.ckpt",
         "metrics.csv",
         "model.safetensors",
@@ -344,3 +346,12 @@ def test_further_manifests_are_trained_on_too(
     more.write_text(text.replace('"id": "u', '"id": "v'))
     _, data = set_up(replace(config, data=replace(config.data, also_train=(str(more),))))
     assert [u.id for u in data.train] == [f"{k}{i}" for k in "uv" for i in range(8)]
+
+
+def test_a_language_model_that_cannot_be_used_is_told_before_the_training(
+    varied: RunConfig,
+) -> None:
+    search = replace(varied.search, lm="none.arpa")
+    with pytest.raises(InputError, match=r"none\.arpa"):
+        fit(replace(varied, search=search))
+    assert not (Path(varied.run_dir) / "config.json").exists()

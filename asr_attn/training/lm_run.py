@@ -1,0 +1,202 @@
+"""One training run of a neural language model, from settings to a model file."""
+
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from asr_attn import __version__
+from asr_attn.checkpoint import load_model
+from asr_attn.config import CONFIG_FILE, load_lm_settings, save_settings
+from asr_attn.errors import CheckpointError, ConfigError, InputError
+from asr_attn.lm.corpus import Line, read_lines
+from asr_attn.lm.neural import TrainedLm, make_lm
+from asr_attn.lm.neural_file import LM_FILE
+from asr_attn.lm_settings import LmRunConfig, LmTokenizerConfig, TextConfig
+from asr_attn.text.normalizer import NormalizerConfig
+from asr_attn.text.tokenizer import CharTokenizer, Tokenizer
+from asr_attn.training.callbacks import GracefulStop
+from asr_attn.training.checkpoints import RESUME_FILE, StopRequested
+from asr_attn.training.lm_callbacks import LmCheckpoints, lm_report_callbacks
+from asr_attn.training.lm_data import LmData, TokenText, encode_text
+from asr_attn.training.lm_task import LanguageModelTask
+from asr_attn.training.provenance import save_environment
+from asr_attn.training.run import make_folder, refuse_used_folder, resumed_settings
+from asr_attn.training.trainer import (
+    make_trainer,
+    optimizer_maker,
+    quiet_lightning,
+    with_precision,
+)
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class LmRunResult:
+    """What came of a run.
+
+    Attributes:
+        folder: of the run.
+        model: model file; None when there is none yet.
+        perplexity: its perplexity of a known token of the validation text, ends of sentences
+            counted; None when not known.
+        word_perplexity: of a word of it, unknown tokens counted by their probability.
+        stopped: True when the run was asked to stop and can be resumed.
+        main_process: False in the further processes of a distributed run.
+    """
+
+    folder: Path
+    model: Path | None = None
+    perplexity: float | None = None
+    word_perplexity: float | None = None
+    stopped: bool = False
+    main_process: bool = True
+
+
+def fit_lm(config: LmRunConfig, changed: Collection[str] = ()) -> LmRunResult:
+    """Train a language model.
+
+    Args:
+        config: settings; with ``resume`` set, those of the run it names are used instead.
+        changed: with ``resume``, the keys whose values are to be taken from ``config``.
+
+    Raises:
+        InputError: settings or text that cannot be trained on.
+    """
+    folder = Path(config.resume or config.run_dir)
+    if config.resume:
+        config = resumed_settings(config, changed, load_lm_settings)
+    else:
+        config = with_precision(config)
+    quiet_lightning()
+    if config.trainer.threads:
+        torch.set_num_threads(config.trainer.threads)
+    checkpoints = LmCheckpoints(folder, config.callbacks)
+    callbacks = [
+        GracefulStop(checkpoints),
+        *lm_report_callbacks(folder / "metrics.csv" if config.logger.csv else None),
+        checkpoints,
+    ]
+    trainer = make_trainer(config.trainer, config.logger, folder, callbacks)
+    if trainer.is_global_zero and not config.resume:
+        refuse_used_folder(folder)
+    task, data = set_up_lm(config)
+    if trainer.is_global_zero:
+        make_folder(folder)
+        save_settings(folder / CONFIG_FILE, replace(config, resume=None))
+        names = (config.data.train, *config.data.also_train, config.data.dev)
+        save_environment(folder, [Path(name) for name in names if name is not None])
+    result = LmRunResult(folder, main_process=trainer.is_global_zero)
+    model = folder / LM_FILE
+    try:
+        trainer.fit(
+            task,
+            datamodule=data,
+            ckpt_path=folder / RESUME_FILE if config.resume else None,
+            weights_only=True if config.resume else None,
+        )
+    except StopRequested:
+        return replace(result, model=model if model.is_file() else None, stopped=True)
+    if not model.is_file():
+        return result
+    return replace(
+        result,
+        model=model,
+        perplexity=checkpoints.perplexity,
+        word_perplexity=checkpoints.word_perplexity,
+    )
+
+
+def set_up_lm(config: LmRunConfig) -> tuple[LanguageModelTask, LmData]:
+    """What is trained, and on what.
+
+    Raises:
+        InputError: text or a recogniser that cannot be used.
+    """
+    tokenizer, normalizer = _tokens(config.tokenizer, config.data)
+    train = _read("train", config.data, tokenizer, normalizer)
+    dev = _read("dev", config.data, tokenizer, normalizer)
+    if config.tokenizer.of is not None and train.unknown:
+        raise InputError(
+            f"tokenizer.of={config.tokenizer.of}: this recogniser cannot write "
+            f"{_unknown('train', config.data, tokenizer, normalizer)}, which the training text "
+            "holds; take these characters, or the sentences with them, out of the text"
+        )
+    if dev.unknown:
+        print(
+            f"note: data.dev: {dev.unknown} of {len(dev.tokens)} tokens are unknown "
+            f"({_unknown('dev', config.data, tokenizer, normalizer)}); they do not count in the "
+            "perplexity of tokens",
+            file=sys.stderr,
+        )
+    torch.manual_seed(config.seed)
+    info = {
+        "asr_attn": __version__,
+        "seed": config.seed,
+        "sentences": len(train),
+        "tokens": len(train.tokens),
+    }
+    network = make_lm(config.model, len(tokenizer))
+    model = TrainedLm(network, config.model, tokenizer, normalizer, info)
+    task = LanguageModelTask(
+        model,
+        config.scheduler,
+        optimizer_maker(config.optimizer),
+        config.seed,
+        config.trainer.max_epochs,
+    )
+    task.network.train()
+    return task, LmData(train, dev, config.data, config.seed)
+
+
+def _tokens(config: LmTokenizerConfig, data: TextConfig) -> tuple[Tokenizer, NormalizerConfig]:
+    """Tokens and spelling of a recogniser, or the characters of the training text."""
+    if config.of is None:
+        lines = _lines("train", data, config.normalizer)
+        # the space belongs in even if all sentences are single words: recognisers have it
+        return CharTokenizer.train([" ", *(line.text for line in lines)]), config.normalizer
+    try:
+        recognizer = load_model(config.of)
+    except CheckpointError as error:
+        raise CheckpointError(f"tokenizer.of: {error}") from error
+    return recognizer.tokenizer, recognizer.normalizer
+
+
+def _read(
+    split: str, data: TextConfig, tokenizer: Tokenizer, normalizer: NormalizerConfig
+) -> TokenText:
+    """The tokens of the training or the validation text."""
+    text = encode_text(_lines(split, data, normalizer), tokenizer, data.max_tokens)
+    if not len(text):
+        names = ", ".join(map(str, _paths(split, data)))
+        raise InputError(
+            f"data.{split}={names}: there are no words in it; give text with one sentence a line"
+        )
+    return text
+
+
+def _lines(split: str, data: TextConfig, normalizer: NormalizerConfig) -> Iterator[Line]:
+    return read_lines(_paths(split, data), normalizer)
+
+
+def _paths(split: str, data: TextConfig) -> list[Path]:
+    first: str | None = getattr(data, split)
+    if first is None:
+        raise ConfigError(
+            f"data.{split} is not set; name a text with one sentence a line, or a manifest, as in "
+            f"task=lm data.{split}={split}.txt"
+        )
+    further: Sequence[str] = data.also_train if split == "train" else ()
+    return [Path(path) for path in (first, *further)]
+
+
+def _unknown(
+    split: str, data: TextConfig, tokenizer: Tokenizer, normalizer: NormalizerConfig
+) -> str:
+    """The first few unknown characters of a text, most frequent first."""
+    unknown = list(tokenizer.unknown(line.text for line in _lines(split, data, normalizer)))
+    more = ", ..." if len(unknown) > _SHOWN else ""
+    return " ".join(map(repr, unknown[:_SHOWN])) + more
