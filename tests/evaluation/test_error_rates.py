@@ -146,3 +146,23 @@ def test_json_lines_are_paired_by_id(tmp_path):
     ]:
         hypothesis.write_text('{"id": "a", "text": "1"}\n' + line, encoding="utf-8")
         assert words in refused(reference, hypothesis)
+
+
+def cheapest(reference: list[str], hypothesis: list[str]) -> set[tuple[int, int]]:
+    """Cost and errors of all alignments under the weights of NIST's sclite."""
+    if not reference or not hypothesis:
+        rest = len(reference) + len(hypothesis)
+        return {(3 * rest, rest)}
+    same = reference[0] == hypothesis[0]
+    found = set()
+    for cost, errors, i, j in ((0 if same else 4, int(not same), 1, 1), (3, 1, 1, 0), (3, 1, 0, 1)):
+        found |= {(c + cost, e + errors) for c, e in cheapest(reference[i:], hypothesis[j:])}
+    return found
+
+
+def test_sclite_may_count_more_errors_but_never_fewer():
+    # documented in docs/evaluation.md
+    costs = cheapest(list("abcde"), list("ceaaa"))
+    least = min(cost for cost, _ in costs)
+    assert {errors for cost, errors in costs if cost == least} == {6}
+    assert count_errors(["a b c d e"], ["c e a a a"]).errors == 5
