@@ -29,10 +29,10 @@ CONF = Path(__file__).resolve().parent / "conf"
 INTERRUPTED = 130
 
 
-def main(config: DictConfig) -> None:
-    """One run, or one of several under ``--multirun``."""
+def main(config: DictConfig) -> float | None:
+    """One run, or one of several under ``--multirun``; returns what a sweep is to minimise."""
     try:
-        _run(config)
+        return _run(config)
     except InputError as error:  # Hydra would print a traceback
         _fail(str(error))
     except OSError as error:
@@ -43,7 +43,7 @@ def main(config: DictConfig) -> None:
         _fail("interrupted", INTERRUPTED)
 
 
-def _run(config: DictConfig) -> None:
+def _run(config: DictConfig) -> float | None:
     hydra_config = HydraConfig.get()
     several = hydra_config.mode == RunMode.MULTIRUN
     if several:
@@ -58,17 +58,17 @@ def _run(config: DictConfig) -> None:
         )
     changed = [written_name(override.split("=")[0]) for override in hydra_config.overrides.task]
     if isinstance(settings, LmRunConfig):
-        _train_lm(settings, [key for key in changed if key != "task"])
-    else:
-        _train(settings, changed)
+        return _train_lm(settings, [key for key in changed if key != "task"])
+    return _train(settings, changed)
 
 
-def _train(settings: RunConfig, changed: list[str]) -> None:
+def _train(settings: RunConfig, changed: list[str]) -> float | None:
+    """Train a recogniser; its word error rate on the validation set."""
     from asr_attn.training.run import fit  # Lightning takes seconds to import: not for --help
 
     result = fit(settings, changed)
     if not result.main_process:
-        return
+        return None
     _tell(result.folder, result.model, result.stopped)
     if result.dev_wer is None:
         _fail("training ended before the first validation, so no model was kept; train for longer")
@@ -80,19 +80,22 @@ def _train(settings: RunConfig, changed: list[str]) -> None:
             f"words: {counts.substitutions} substituted, {counts.deletions} deleted, "
             f"{counts.insertions} inserted)"
         )
+    return result.dev_wer
 
 
-def _train_lm(settings: LmRunConfig, changed: list[str]) -> None:
+def _train_lm(settings: LmRunConfig, changed: list[str]) -> float | None:
+    """Train a language model; its perplexity of a token of the validation text."""
     from asr_attn.training.lm_run import fit_lm
 
     result = fit_lm(settings, changed)
     if not result.main_process:
-        return
+        return None
     _tell(result.folder, result.model, result.stopped)
     if result.perplexity is None:
         _fail("training ended before the first validation, so no model was kept; train for longer")
     print(f"perplexity of a token on the validation set: {result.perplexity:.3f}")
     print(f"perplexity of a word on the validation set: {result.word_perplexity:.2f}")
+    return result.perplexity
 
 
 def _tell(folder: Path, model: Path | None, stopped: bool) -> None:

@@ -11,6 +11,7 @@ import dacite
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
@@ -275,6 +276,10 @@ def _first_choice(override: str, sweep: bool) -> str:
     if not sweep:
         written = override.replace(LM_GROUP, "model")
         raise ConfigError(f"{written}: several values are several runs; add --multirun")
+    if parsed.is_interval_sweep():  # of a sweeper that draws numbers
+        interval = parsed.value()
+        assert isinstance(interval, IntervalSweep)
+        return f"{override.partition('=')[0]}={interval.start}"
     value = next(iter(parsed.sweep_string_iterator()))
     return f"{override.partition('=')[0]}={value}"
 
@@ -287,6 +292,8 @@ def _explain(error: Exception, overrides: Sequence[str], task: str) -> str:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         group = "model" if group == "lm_model" else group
         choices = list(error.options or [])
+        if group.endswith("hydra/sweeper"):
+            return f"hydra/sweeper={name}: needs the package hydra-{name}-sweeper; pip install it"
         near = difflib.get_close_matches(name, choices, n=1)
         hint = f"; did you mean {near[0]}?" if near else ";"
         return f"{group}={name}: there is no such choice{hint} known: {', '.join(choices)}"

@@ -216,6 +216,10 @@ class LoggerConfig:
     """metrics.csv"""
     tensorboard: bool = True
     """For `tensorboard --logdir runs`."""
+    mlflow: str | None = None
+    """Address of an MLflow server, or file:FOLDER; needs the package mlflow."""
+    wandb: str | None = None
+    """Project of Weights & Biases; needs the package wandb."""
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,4 @@
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,8 @@ def settings(*overrides: str) -> RunConfig:
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_shipped_config_composes_and_builds(choice: str) -> None:
+    if choice.endswith("optuna"):
+        pytest.importorskip("optuna", reason='pip install "asr-attn[sweeps]"')
     config = settings(choice)
     model = AsrModel(config.features, config.model, vocabulary_size=20)
     assert model.parameter_count() > 0
@@ -154,3 +157,19 @@ def test_train_py_on_the_command_line(
     assert stderr in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_intervals_of_a_sweep_are_checked_by_their_start():
+    check_overrides(["--multirun", "optimizer.lr=interval(0.001,0.01)"], CONF)
+    check_overrides(["--multirun", "optimizer.lr=tag(log,interval(0.001,0.01))"], CONF)
+    with pytest.raises(ConfigError, match=r"search\.beam"):
+        check_overrides(["--multirun", "search.beam=interval(-1.5,2)"], CONF)
+    with pytest.raises(ConfigError, match="add --multirun"):
+        check_overrides(["optimizer.lr=interval(0.001,0.01)"], CONF)
+
+
+def test_a_sweeper_that_is_missing_names_its_package():
+    if importlib.util.find_spec("optuna") is not None:
+        pytest.skip("hydra-optuna-sweeper is installed")
+    with pytest.raises(ConfigError, match="needs the package hydra-optuna-sweeper"):
+        check_overrides(["--multirun", "experiment=fsdd_optuna"], CONF)

@@ -13,7 +13,7 @@ import lightning.pytorch as pl
 import torch
 from hydra.utils import instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
 from asr_attn.errors import ConfigError
 from asr_attn.lm_settings import LmRunConfig
@@ -72,9 +72,7 @@ def make_trainer(
     Raises:
         ConfigError: settings that Lightning does not take.
     """
-    loggers: list[Logger] = []
-    if logger.tensorboard:
-        loggers.append(TensorBoardLogger(folder, name="", version="tensorboard"))
+    loggers = make_loggers(logger, folder)
     options = dataclasses.asdict(config)
     del options["threads"]
     try:
@@ -93,6 +91,34 @@ def make_trainer(
         )
     except (ValueError, RuntimeError, MisconfigurationException) as error:
         raise ConfigError(f"trainer: {str(error).splitlines()[0]}") from error
+
+
+def make_loggers(config: LoggerConfig, folder: Path) -> list[Logger]:
+    """Where figures go beside ``metrics.csv``; a run is named as its folder.
+
+    Raises:
+        ConfigError: a package is missing, or the service does not take the run.
+    """
+    loggers: list[Logger] = []
+    if config.tensorboard:
+        loggers.append(TensorBoardLogger(folder, name="", version="tensorboard"))
+    try:
+        if config.mlflow is not None:
+            loggers.append(
+                MLFlowLogger(
+                    experiment_name="asr_attn", run_name=folder.name, tracking_uri=config.mlflow
+                )
+            )
+        if config.wandb is not None:
+            loggers.append(
+                WandbLogger(name=folder.name, save_dir=str(folder), project=config.wandb)
+            )
+    except ModuleNotFoundError as error:
+        name = "wandb" if "wandb" in str(error) else "mlflow"
+        raise ConfigError(
+            f"logger.{name}: needs the package {name}; pip install {name}, or leave it out"
+        ) from error
+    return loggers
 
 
 def quiet_lightning() -> None:
