@@ -19,6 +19,7 @@ examples:
   asr-attn evaluate runs/new test.jsonl --hypotheses new.jsonl
   asr-attn compare old.jsonl new.jsonl
   asr-attn compare old.jsonl new.jsonl --by-speaker --format json
+  asr-attn compare old.jsonl new.jsonl --by-speaker test.jsonl
   asr-attn compare --a old-0.jsonl old-1.jsonl old-2.jsonl --b new-0.jsonl new-1.jsonl new-2.jsonl
 
 """
@@ -46,15 +47,19 @@ def add_compare(commands: Commands) -> None:
     parser.add_argument("--b", metavar="FILE", type=Path, nargs="+", help="of B")
     parser.add_argument(
         "--by-speaker",
-        action="store_true",
-        help="resample speakers, not utterances: what to expect of other speakers",
+        metavar="MANIFEST",
+        type=Path,
+        nargs="?",
+        const=True,
+        help="resample speakers, not utterances: what to expect of other speakers; they are those "
+        "of the results, or of a manifest",
     )
     parser.add_argument(
         "--draws",
         metavar="N",
         type=positive_int,
         default=10000,
-        help="of the bootstrap (default 10000)",
+        help="of the bootstrap (default 10000, at least 1000)",
     )
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the draws (default 0)")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")

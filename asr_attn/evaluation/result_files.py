@@ -45,7 +45,7 @@ def read_results(path: Path) -> ResultFile:
     results: dict[str, Result] = {}
     forms: dict[str, int] = {}
     try:
-        with path.open(encoding="utf-8") as stream:
+        with path.open(encoding="utf-8-sig") as stream:
             for number, line in enumerate(stream, start=1):
                 if not line.strip():
                     continue

@@ -3,14 +3,22 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import norm, t
 
-from asr_attn.evaluation.comparison import (
-    compare,
-    conclusion,
-    matched_pairs_test,
-    segment_differences,
-)
+from asr_attn.evaluation.comparison import bootstrap_differences, compare
+from asr_attn.evaluation.conclusion import conclusion
+
+
+def test_the_bootstrap_is_a_loop_over_resampled_utterances():
+    random = np.random.default_rng(0)
+    a, b, words = (random.integers(0, 5, 40) for _ in range(3))
+    picks = np.random.default_rng(7).integers(0, 40, (300, 40))  # as the bootstrap draws them
+    expected = []
+    for pick in picks.tolist():
+        errors = sum(b[i] - a[i] for i in pick)
+        expected.append(errors / sum(words[i] for i in pick))
+    found = bootstrap_differences(a[:, None], b[:, None], words, draws=300, seed=7)
+    np.testing.assert_allclose(found, expected)
 
 
 def test_the_bootstrap_resamples_both_systems_together():
@@ -19,13 +27,27 @@ def test_the_bootstrap_resamples_both_systems_together():
         (b[list(pick)].sum() - a[list(pick)].sum()) / words[list(pick)].sum()
         for pick in itertools.product(range(3), repeat=3)
     ]
-    found = compare(a, b, words, draws=40000)
-    assert found.difference == pytest.approx(-1 / 12)
-    assert (found.rate_a, found.rate_b) == (pytest.approx(3 / 12), pytest.approx(2 / 12))
-    low, high = np.percentile(np.repeat(exact, 2000), [2.5, 97.5])
-    assert (found.interval.low, found.interval.high) == (pytest.approx(low), pytest.approx(high))
-    below, above = np.mean(np.array(exact) <= 0), np.mean(np.array(exact) >= 0)
-    assert found.p == pytest.approx(min(1.0, 2 * min(below, above)), abs=0.02)
+    found = bootstrap_differences(a, b, words, draws=40000)
+    for value in set(np.round(exact, 9)):
+        share = np.mean(np.isclose(exact, value))
+        assert np.mean(np.isclose(found, value)) == pytest.approx(share, abs=0.01)
+    whole = compare(a, b, words, draws=1000)
+    assert whole.difference == pytest.approx(-1 / 12)
+    assert (whole.rate_a, whole.rate_b) == (pytest.approx(3 / 12), pytest.approx(2 / 12))
+
+
+def test_interval_and_probabilities_are_those_of_the_normal_theory():
+    random = np.random.default_rng(4)
+    words = np.full(2000, 10)
+    a, b = (random.binomial(10, rate, (2000, 1)) for rate in (0.10, 0.105))
+    found = compare(a, b, words)
+    deviation = np.std(b - a, ddof=1) / math.sqrt(2000) / 10
+    mean = np.mean(b - a) / 10
+    expected = mean + deviation * norm.ppf([0.025, 0.975])
+    bounds = (found.interval.low, found.interval.high)
+    np.testing.assert_allclose(bounds, expected, atol=0.1 * deviation)
+    assert found.b_better == pytest.approx(norm.cdf(-mean / deviation), abs=0.015)
+    assert found.p == pytest.approx(2 * norm.sf(abs(mean) / deviation), abs=0.03)
 
 
 def test_units_are_resampled_as_wholes():
@@ -43,13 +65,61 @@ def test_seeds_widen_the_interval():
     words = np.full(400, 5)
     rates_a, rates_b = np.array([0.02, 0.06, 0.10]), np.array([0.05, 0.01, 0.06])
     a, b = (random.binomial(5, np.tile(r, (400, 1))) for r in (rates_a, rates_b))
-    found = compare(a, b, words, draws=4000)
-    # the deviation of a mean of three seeds drawn from three, and that of the utterances
-    deviation = math.sqrt(sum(r.var() / 3 for r in (rates_a, rates_b)) + 2 * 0.04 / 2000 / 3)
+    found = compare(a, b, words)
+    # Welch's interval of the means of three seeds each, by the measured rates
+    parts = [e.mean(axis=0).var(ddof=1) / 25 / 3 for e in (a, b)]
+    freedom = sum(parts) ** 2 / sum(part**2 / 2 for part in parts)
+    utterances = (b.mean(axis=1) - a.mean(axis=1)).var() / 25 / 400
+    deviation = math.sqrt(sum(parts) + utterances)
     width = found.interval.high - found.interval.low
-    assert width == pytest.approx(2 * norm.ppf(0.975) * deviation, rel=0.15)
+    assert width == pytest.approx(2 * t.ppf(0.975, freedom) * deviation, rel=0.12)
+    assert not found.shown
+    assert found.needed is None
     single = compare(a.sum(axis=1, keepdims=True), b.sum(axis=1, keepdims=True), 3 * words)
-    assert single.interval.high - single.interval.low < 0.5 * width
+    assert single.interval.high - single.interval.low < 0.3 * width
+
+
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_luck_with_seeds_is_not_taken_for_a_difference(seeds):
+    random = np.random.default_rng(seeds)
+    words = np.full(100, 8)
+    claims = []
+    for k in range(250):
+        # both ways to train are the same, but models of different seeds are not
+        rates = random.gamma(12.0, 0.06 / 12.0, (2, 1, seeds))
+        a, b = random.binomial(8, np.broadcast_to(rates, (2, 100, seeds)))
+        claims.append(compare(a, b, words, draws=400, seed=k).shown)
+    assert np.mean(claims) < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 250)
+
+
+def test_one_way_to_train_is_found_better_with_enough_seeds():
+    random = np.random.default_rng(8)
+    rates = random.gamma(12.0, np.array([[0.06], [0.02]]) / 12.0, (2, 6))[:, None]
+    a, b = random.binomial(8, np.broadcast_to(rates, (2, 100, 6)))
+    found = compare(a, b, np.full(100, 8))
+    assert found.interval.high < 0
+    assert found.b_better > 0.99
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("others", [0, 300])
+def test_a_few_utterances_prove_nothing(count, others):
+    a = np.zeros((count + others, 1), int)
+    a[:count] = 1
+    found = compare(a, np.zeros_like(a), np.full(count + others, 4), draws=1000)
+    assert found.interval.low <= found.difference < 0 < found.interval.high
+    assert found.p >= 2 * 0.5**count  # of all signs, those that are all the same
+    assert found.differing == count
+    assert f"in only {count} of the utterances" in conclusion(found, count + others)
+
+
+def test_no_interval_is_empty():
+    words = np.full(50, 4)
+    same = np.ones((50, 1), int)
+    for other in (same, np.zeros_like(same)):
+        found = compare(same, other, words, draws=1000)
+        assert found.interval.low < found.difference < found.interval.high
+    assert compare(same, same, words, draws=1000).p == 1.0
 
 
 def test_the_bootstrap_keeps_its_level_and_has_its_power():
@@ -85,42 +155,24 @@ def test_needed_utterances_give_the_power_that_is_said():
     assert power == pytest.approx(0.8, abs=0.01)
 
 
-@pytest.mark.parametrize(
-    ("reference", "first", "second", "expected"),
-    [
-        ("a b c d", "a b c d", "a b c d", []),
-        ("a b c d", "x b c d", "a b c d", [1]),
-        ("a b c d", "x b c d", "a b c y", [1, -1]),  # two right words between: two segments
-        ("a b c", "x b c", "a b y", [0]),  # one only: the same segment
-        ("a b c d", "x b c d", "a b z c d", [1 - 1]),  # insertion between the two right words
-        ("a b c d e", "a b x x c d e", "a b c d", [2, -1]),
-        ("a b", "", "a b", [2]),
-        ("", "x y", "z", [1]),
-        ("a b c d e f", "x b c d y f", "a b z d e f", [1 - 1 + 1]),
-    ],
-)
-def test_segments_end_where_both_are_right(reference, first, second, expected):
-    assert segment_differences(reference, first, second) == expected
-
-
-def test_the_segment_test_is_the_formula_of_the_paper():
-    differences = [1, 0, -1, 2, 1, 1, 0, 1]
-    n, mean = 8, 5 / 8
-    variance = sum((d - mean) ** 2 for d in differences) / (n - 1)
-    z = mean / math.sqrt(variance / n)
-    found = matched_pairs_test(differences)
-    assert (found.segments, found.mean, found.z) == (n, mean, pytest.approx(z))
-    assert found.p == pytest.approx(math.erfc(z / math.sqrt(2)))
-    assert matched_pairs_test([]).p == 1.0
-    assert matched_pairs_test([1, 1, 1]).p == 0.0
-    assert matched_pairs_test([0, 0]).p == 1.0
-
-
-def test_the_segment_test_keeps_its_level():
-    random = np.random.default_rng(5)
-    differences = random.integers(-1, 2, (2000, 60))
-    p = np.array([matched_pairs_test(row).p for row in differences.tolist()])
-    assert abs(np.mean(p < 0.05) - 0.05) < 3 * math.sqrt(0.05 * 0.95 / 2000)
+def test_needed_utterances_allow_for_seeds():
+    random = np.random.default_rng(9)
+    rates = np.array([[0.050, 0.052, 0.051, 0.049], [0.040, 0.038, 0.039, 0.041]])[:, None]
+    a, b = random.binomial(6, np.broadcast_to(rates, (2, 3000, 4)))
+    words = np.full(3000, 6)
+    needed = compare(a, b, words, draws=10).needed
+    assert needed is not None
+    # the variance of the rates of seeds stays, that of the utterances goes with their number
+    seeds = [e.mean(axis=0).var(ddof=1) / 36 / 4 for e in (a, b)]
+    utterances = (b.mean(axis=1) - a.mean(axis=1)).var(ddof=1) / 36 / 3000
+    freedom = (sum(seeds) + utterances) ** 2 / (sum(v**2 / 3 for v in seeds) + utterances**2 / 2999)
+    deviation = math.sqrt(sum(seeds) + utterances * 3000 / needed)
+    mean = abs(b.mean() - a.mean()) / 6
+    power = norm.cdf(mean / deviation - t.ppf(0.975, freedom))
+    assert power == pytest.approx(0.8, abs=0.01)
+    # and more than the utterances would need if there were no other seeds
+    single = compare(*(e.sum(axis=1, keepdims=True) for e in (a, b)), 4 * words, draws=10)
+    assert needed > single.needed
 
 
 def test_what_can_be_concluded_is_said_in_words():
@@ -138,4 +190,13 @@ def test_what_can_be_concluded_is_said_in_words():
     assert "utterances more would tell" in text
     assert "other seeds" in text
     several = compare(np.tile(a, 2), np.tile(b, 2), words, draws=500)
-    assert "other seeds" not in conclusion(several, 200)
+    assert "seed" not in conclusion(several, 200)
+    text = conclusion(compare(a, np.tile(b, 2), words, draws=500), 200, unit="speakers")
+    assert "There is one seed of A" in text
+    assert "of other speakers, would tell" in text
+    same = conclusion(compare(a, a, words, draws=500), 200)
+    assert "same number of errors in each of the utterances" in same
+    apart = np.zeros((400, 2), int)
+    apart[::2, 0] = 1
+    more = conclusion(compare(apart[:, ::-1][:, :1], apart, np.full(400, 5), draws=500), 400)
+    assert "train more of them" in more
