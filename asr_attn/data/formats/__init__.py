@@ -1,0 +1,1 @@
+"""Lists of utterances as other programs keep them, read and written."""

@@ -1,0 +1,93 @@
+"""Lines of UTF-8, compressed by gzip where the name ends in .gz, in and out."""
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+from asr_attn.data.fields import kind_of
+from asr_attn.data.formats.faults import Faults
+from asr_attn.errors import ManifestError
+from asr_attn.files import atomic_path
+
+
+def text_lines(path: Path, faults: Faults) -> Iterator[tuple[int, str]]:
+    """Yields the numbers and the lines of a file, with their ends; a byte order mark is left out.
+
+    Lines that are not UTF-8 are faults.
+
+    Raises:
+        ManifestError: the file cannot be read.
+    """
+    if path.is_dir():
+        raise ManifestError(f"{path} is a folder; give the file itself.")
+    if not path.exists():
+        raise ManifestError(f"There is no file {path}; check the path.")
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                if number == 1 and line.startswith((b"\xff\xfe", b"\xfe\xff")):
+                    faults.add(f"{path}:1", "the file is UTF-16; save it as UTF-8")
+                    return
+                try:
+                    yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+                except UnicodeDecodeError as error:
+                    byte = f"byte {error.start + 1} (0x{error.object[error.start]:02X})"
+                    faults.add(f"{path}:{number}", f"{byte} is not UTF-8; save the file as UTF-8")
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ManifestError(f"{path} cannot be read: {reason}.") from None
+
+
+def json_objects(path: Path, faults: Faults) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields `file:line` and the object of each line of JSON Lines; empty lines are left out.
+
+    Raises:
+        ManifestError: the file cannot be read.
+    """
+    for number, line in text_lines(path, faults):
+        where = f"{path}:{number}"
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line, parse_constant=_refuse_constant)
+        except json.JSONDecodeError as error:
+            faults.add(where, f"not JSON: {error.msg} at column {error.colno}")
+        except (ValueError, RecursionError) as error:
+            faults.add(where, f"not JSON: {error}")
+        else:
+            if isinstance(record, dict):
+                yield where, record
+            else:
+                faults.add(where, f"not a JSON object but {kind_of(record)}")
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Writes lines, given without their ends; the old file stays if anything fails.
+
+    Raises:
+        ManifestError: a line is not Unicode.
+        InputError: the file cannot be written.
+    """
+    with atomic_path(path) as scratch, scratch.open("wb") as stream:
+        try:
+            if path.suffix == ".gz":  # the same lines give the same bytes: no name, no time
+                with gzip.GzipFile("", "wb", fileobj=stream, mtime=0) as packed:
+                    packed.writelines(f"{line}\n".encode() for line in lines)
+            else:
+                stream.writelines(f"{line}\n".encode() for line in lines)
+        except UnicodeEncodeError:
+            raise ManifestError(
+                f"{path} cannot be written: the name of a file or folder is not Unicode; rename it."
+            ) from None
+
+
+def write_json(path: Path, records: Iterable[dict[str, Any]]) -> None:
+    """Writes JSON Lines, as `write_lines` does."""
+    write_lines(path, (json.dumps(r, ensure_ascii=False, allow_nan=False) for r in records))
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")

@@ -1,0 +1,47 @@
+"""The formats by their names."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from asr_attn.data.formats import (
+    audio_folder,
+    common_voice,
+    hugging_face,
+    kaldi,
+    kaldi_writer,
+    lhotse,
+    lhotse_writer,
+    nemo,
+    tables,
+)
+from asr_attn.data.formats.options import Bars, Options
+from asr_attn.data.manifest import Utterance
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a format is read and written.
+
+    Attributes:
+        read: Reads a list of utterances.
+        write: Writes one; it appears whole or not at all.
+        has_columns: Whether columns can be chosen when it is read.
+        keeps_extra: Whether keys without a meaning have a place in it.
+    """
+
+    read: Callable[[Path, Options], list[Utterance]]
+    write: Callable[[Path, Sequence[Utterance], Bars], None]
+    has_columns: bool = False
+    keeps_extra: bool = True
+
+
+FORMATS: Mapping[str, Format] = {
+    "kaldi": Format(kaldi.read, kaldi_writer.write, keeps_extra=False),
+    "lhotse": Format(lhotse.read, lhotse_writer.write),
+    "nemo": Format(nemo.read, nemo.write),
+    "commonvoice": Format(common_voice.read, common_voice.write),
+    "csv": Format(tables.read, tables.write, has_columns=True),
+    "huggingface": Format(hugging_face.read, audio_folder.write, has_columns=True),
+}
+"""The names are those of `catalogue.MEANINGS`."""
