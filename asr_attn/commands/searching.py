@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import difflib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,9 @@ SETTINGS = (
     "doubt_penalty",
 )
 """Arguments that are settings of the search of the same name."""
-TUNED = ("ctc_weight", "lm_weight", "length_bonus", "length_exponent")
+LENGTH = ("length_bonus", "length_exponent")
+"""Settings of which one only may be on."""
+TUNED = ("ctc_weight", "lm_weight", *LENGTH)
 """Settings that ``asr-attn tune`` finds."""
 WIDE_BEAM = 10
 """Beam where more than attention is asked and none is given."""
@@ -56,7 +59,11 @@ def search_config(args: argparse.Namespace) -> "SearchConfig":
     from asr_attn.decoding.hypothesis import SearchConfig
 
     given: dict[str, Any] = read_search(args.search) if args.search is not None else {}
-    given |= {name: getattr(args, name) for name in SETTINGS if getattr(args, name) is not None}
+    options = {name: getattr(args, name) for name in SETTINGS if getattr(args, name) is not None}
+    for one, other in (LENGTH, LENGTH[::-1]):
+        if options.get(one):
+            given.pop(other, None)  # they exclude each other, and the file counts less
+    given |= options
     if args.lm_weight is not None and given.get("lm") is None:
         raise InputError("--lm-weight goes with --lm FILE")
     if given.get("length_bonus"):
@@ -82,7 +89,8 @@ def _as_options(message: str, args: argparse.Namespace) -> str:
 def search_lines(settings: Mapping[str, Any]) -> str:
     """Settings as lines of YAML, for ``--search`` and for ``conf/search/``."""
     return "".join(
-        f"{name}: {json.dumps(value, ensure_ascii=False)}\n" for name, value in settings.items()
+        f"{name}: {json.dumps(value, ensure_ascii=not str(value).isprintable())}\n"
+        for name, value in settings.items()
     )
 
 
@@ -97,12 +105,16 @@ def read_search(path: Path) -> dict[str, Any]:
     from asr_attn.decoding.hypothesis import SearchConfig
 
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        data, node = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = getattr(error, "strerror", None) or "it is not YAML"
         raise InputError(f"--search {path}: cannot be read ({reason}); see asr-attn tune") from None
     if not isinstance(data, dict):
         raise InputError(f"--search {path}: has no settings; write lines such as ctc_weight: 0.3")
+    names = [key.value for key, _ in node.value]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(f"--search {path}: {twice} is given twice; keep one line of it")
     kinds = {field.name: field.type for field in dataclasses.fields(SearchConfig)}
     for name, value in data.items():
         if name not in kinds:
@@ -110,6 +122,12 @@ def read_search(path: Path) -> dict[str, Any]:
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(kinds)}"
             raise InputError(f"--search {path}: {name} is no setting of the search; {hint}")
         data[name] = _of_kind(value, str(kinds[name]), f"--search {path}: {name}")
+    if data.get("length_bonus"):
+        data.setdefault("length_exponent", 0.0)
+    try:
+        SearchConfig(**data)
+    except ValueError as error:
+        raise InputError(f"--search {path}: {str(error).replace('search.', '')}") from None
     return data
 
 
@@ -121,7 +139,7 @@ def _of_kind(value: Any, kind: str, name: str) -> Any:
         if isinstance(value, bool) or value is None:
             raise ValueError
         number = float(value)
-        if "int" in kind and number != int(number):
+        if not math.isfinite(number) or ("int" in kind and number != int(number)):
             raise ValueError
         return int(number) if "int" in kind else number
     except (TypeError, ValueError, OverflowError):

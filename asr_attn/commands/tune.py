@@ -1,47 +1,28 @@
 """``asr-attn tune``: weights of the search from a validation set."""
 
 import argparse
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
 
-from asr_attn.commands.searching import TUNED, WIDE_BEAM, search_lines
+from asr_attn.commands.searching import WIDE_BEAM
 from asr_attn.commands.terminal import Progress, opened, refuse_overwriting
-from asr_attn.data.manifest import Utterance, read_manifest
-from asr_attn.errors import AudioError, InputError
+from asr_attn.commands.tune_report import Measured, Report
+from asr_attn.data.manifest import read_manifest
+from asr_attn.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from asr_attn.checkpoint import TrainedModel
     from asr_attn.decoding.hypothesis import SearchConfig
-    from asr_attn.evaluation.intervals import Interval
-    from asr_attn.evaluation.tuning import Weights
-    from asr_attn.recognizer import Recognizer
+    from asr_attn.decoding.scorers import Scorer
+    from asr_attn.evaluation.tuning import Pool, Weights
+    from asr_attn.evaluation.tuning_searches import EncodedBatch
 
 VERIFIED = 3
-"""Weights that are searched with in earnest, beside those that there were before."""
-
-
-@dataclass(frozen=True)
-class _Measured:
-    """A setting of the search and what it gave.
-
-    Attributes:
-        name: what it is called.
-        config: the setting.
-        errors: (B,) wrong words of each utterance.
-    """
-
-    name: str
-    config: "SearchConfig"
-    errors: "NDArray[np.int64]"
-
-    @property
-    def total(self) -> int:
-        """All errors."""
-        return int(self.errors.sum())
+"""Weights that are searched with in earnest, beside the settings that there were before."""
 
 
 def tune(args: argparse.Namespace) -> int:
@@ -50,168 +31,110 @@ def tune(args: argparse.Namespace) -> int:
     Raises:
         InputError: the model, the language model or the recordings cannot be used.
     """
-    import numpy as np
-
-    from asr_attn.evaluation.intervals import bootstrap_rates, percentile_interval
-    from asr_attn.evaluation.recognition import normalized_references
-    from asr_attn.evaluation.results import require_words
-    from asr_attn.evaluation.tuning import Weights, best_weights, collect, halves
-
     files = [p for p in (args.checkpoint, args.manifest, args.lm) if p is not None and p.is_file()]
     refuse_overwriting({"--output": args.output}, files)
-    utterances = read_manifest(args.manifest)
-    recognizer, lm = _load(args)
-    references = normalized_references(recognizer, utterances)
-    require_words(references)
-    words = np.array([len(reference.split()) for reference in references])
-    with_lm = lm is not None
-    start = Weights(lm_weight=recognizer.search.lm_weight if with_lm else 0.0)
-    with Progress("searching", len(utterances)) as bar:
-        try:
-            pool = collect(recognizer, utterances, references, lm, bar.advance)
-        except AudioError as error:
-            raise InputError(f"{args.manifest}: {error}") from None
-    tuned = best_weights(pool, with_lm, args.trials, args.seed, start, VERIFIED)
-    other_half = halves(pool, with_lm, args.trials, args.seed, start)
-    before = _measured("untuned", recognizer, start, utterances, references)
-    found = [
-        _measured(f"tuned, {i + 1}", recognizer, weights, utterances, references)
-        for i, weights in enumerate(tuned)
-        if weights != start
-    ]
-    best = min([before, *found], key=lambda m: m.total)
-    rates = bootstrap_rates(np.stack([before.errors, best.errors], axis=1), words, seed=args.seed)
-    change = percentile_interval(rates[:, 1] - rates[:, 0])
-    report = _Report(args, best.config, before, best, found, change, int(other_half.sum()), words)
-    with opened(args.output) as stream:
+    with opened(args.output) as stream:  # better to fail before the work than after
+        report = _tuned(args)
         stream.write(report.to_config())
     with opened(None) as stream:
         stream.write(report.to_json() if args.format == "json" else report.to_text())
     return 0
 
 
-def _load(args: argparse.Namespace) -> "tuple[Recognizer, Any]":
-    """The recogniser and the language model."""
-    from asr_attn.checkpoint import load_model
-    from asr_attn.decoding.hypothesis import SearchConfig
-    from asr_attn.lm.loading import load_scorer
-    from asr_attn.recognizer import Recognizer, usable_device
-
-    device = usable_device(args.device or "auto")
-    model = load_model(args.checkpoint, device)
-    lm = None
-    if args.lm is not None:
-        lm = load_scorer(args.lm, model.tokenizer).to(device)
-    config = SearchConfig(beam=args.beam or WIDE_BEAM, lm=str(args.lm) if args.lm else None)
-    return Recognizer(model, config), lm
-
-
-def _measured(
-    name: str,
-    recognizer: "Recognizer",
-    weights: "Weights",
-    utterances: Sequence[Utterance],
-    references: Sequence[str],
-) -> _Measured:
-    """Search in earnest with some weights."""
+def _tuned(args: argparse.Namespace) -> Report:
     import numpy as np
 
-    from asr_attn.evaluation.error_rates import count_errors
-    from asr_attn.recognizer import Recognizer
+    from asr_attn.decoding.hypothesis import SearchConfig
 
-    config = weights.applied(recognizer.search)
-    errors = np.zeros(len(utterances), dtype=np.int64)
-    with Progress(name, len(utterances)) as bar:
-        for i, result in Recognizer(recognizer.model, config).transcribe_utterances(utterances):
-            bar.advance()
-            if isinstance(result, AudioError):
-                raise result
-            errors[i] = count_errors([references[i]], [result.text]).errors
-    return _Measured(name, config, errors)
+    bench = _bench(args)
+    lm = str(args.lm) if args.lm is not None else None
+    # what the other commands do when they are told no weights
+    before = SearchConfig(beam=args.beam or (WIDE_BEAM if lm else 1), lm=lm)
+    config = replace(before, beam=args.beam or WIDE_BEAM)
+    pool = bench.pool(config)
+    found, halves = _weights(args, pool, before)
+    untuned = bench.measured("untuned", before)
+    tried = [
+        bench.measured(f"tuned, {number}", weights.applied(config))
+        for number, weights in enumerate(found, 1)
+        if weights.applied(config) != before
+    ]
+    held_out = np.zeros((len(pool), 2), dtype=np.int64)
+    for number, (half, weights) in enumerate(halves, 1):
+        measured = bench.measured(f"half {number}", weights.applied(config), set(half.tolist()))
+        held_out += measured.errors
+    words = np.array([len(reference.split()) for reference in bench.references])
+    return Report(args, words, untuned, tried, held_out[:, 0])
+
+
+def _weights(
+    args: argparse.Namespace, pool: "Pool", before: "SearchConfig"
+) -> "tuple[list[Weights], list[tuple[NDArray[np.int64], Weights]]]":
+    """The best weights for the whole set, and for each half those that suit the other."""
+    from asr_attn.evaluation.tuning import Weights, best_weights, weights_for_halves
+
+    with_lm = args.lm is not None
+    start = Weights(lm_weight=before.lm_weight if with_lm else 0.0)
+    found = best_weights(pool, with_lm, args.trials, args.seed, start, VERIFIED)
+    return found, weights_for_halves(pool, with_lm, args.trials, args.seed, start)
 
 
 @dataclass(frozen=True)
-class _Report:
-    """What came of it, in the forms that are asked for."""
+class _Bench:
+    """What every setting is tried with.
 
-    args: argparse.Namespace
-    config: "SearchConfig"
-    before: _Measured
-    best: _Measured
-    found: Sequence[_Measured]
-    change: "Interval"
-    other_half: int
-    words: "NDArray[np.int64]"
+    Attributes:
+        model: recogniser.
+        lm: language model.
+        batches: encoded recordings.
+        references: what was said in them, normalised.
+    """
 
-    def _rate(self, errors: int) -> float:
-        return errors / int(self.words.sum())
+    model: "TrainedModel"
+    lm: "Scorer | None"
+    batches: "Sequence[EncodedBatch]"
+    references: Sequence[str]
 
-    def _weights(self, config: "SearchConfig") -> dict[str, float]:
-        names = [n for n in TUNED if n != "lm_weight" or config.lm is not None]
-        return {name: getattr(config, name) for name in names}
+    def pool(self, config: "SearchConfig") -> "Pool":
+        """Hypotheses to try weights on."""
+        from asr_attn.evaluation.tuning_searches import collect
 
-    def _settings(self) -> dict[str, Any]:
-        """What a search needs to be told to be the tuned one."""
-        named = {"lm": self.config.lm} if self.config.lm is not None else {}
-        return {"beam": self.config.beam, **named, **self._weights(self.config)}
+        with Progress("searching", len(self.references)) as bar:
+            return collect(self.model, self.batches, self.references, config, self.lm, bar.advance)
 
-    def to_config(self) -> str:
-        """The file of settings."""
-        wer = 100 * self._rate(self.best.total)
-        old = 100 * self._rate(self.before.total)
-        return (
-            f"# Tuned on {self.args.manifest} ({int(self.words.sum())} words) for "
-            f"{self.args.checkpoint}:\n"
-            f"# WER {wer:.2f} %, untuned {old:.2f} %; {self.args.trials} trials, "
-            f"seed {self.args.seed}.\n" + search_lines(self._settings())
-        )
+    def measured(self, name: str, config: "SearchConfig", only: set[int] | None = None) -> Measured:
+        """Search in earnest, everywhere or in some utterances only."""
+        import numpy as np
 
-    def to_json(self) -> str:
-        """All figures."""
-        settings = [
-            {**self._weights(m.config), "errors": m.total, "wer": self._rate(m.total)}
-            for m in (self.before, *self.found)
-        ]
-        figures = {
-            "model": str(self.args.checkpoint),
-            "manifest": str(self.args.manifest),
-            "words": int(self.words.sum()),
-            "search": self._settings(),
-            "untuned": settings[0],
-            "tuned": settings[1:],
-            "change": asdict(self.change),
-            "wer_on_the_other_half": self._rate(self.other_half),
-            "output": str(self.args.output),
-        }
-        return json.dumps(figures, indent=2) + "\n"
+        from asr_attn.evaluation.tuning_searches import transcribe_set, wrong
 
-    def to_text(self) -> str:
-        """A table and what it means."""
-        rows = [("", "WER", *self._weights(self.config))]
-        for m in (self.before, *self.found):
-            values = (f"{value:g}" for value in self._weights(m.config).values())
-            rows.append((m.name, f"{100 * self._rate(m.total):.2f} %", *values))
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        table = ["  ".join(c.rjust(w) for c, w in zip(row, widths)) for row in rows]
-        low, high = 100 * self.change.low, 100 * self.change.high
-        if self.best is self.before:
-            verdict = "no weights are better than the untuned ones here"
-        elif high < 0:
-            verdict = f"better on speech like this: by {-high:.2f} to {-low:.2f} points (95 %)"
-        else:
-            verdict = (
-                f"the change may be chance: {low:+.2f} to {high:+.2f} points (95 %); more "
-                "recordings would tell"
-            )
-        held = 100 * self._rate(self.other_half)
-        return (
-            "\n".join(
-                [
-                    *table,
-                    verdict,
-                    f"weights tuned on one half of the recordings give {held:.2f} % on the other",
-                    f"written to {self.args.output}",
-                ]
-            )
-            + "\n"
-        )
+        batches = [b if only is None else b.only(only) for b in self.batches]
+        errors = np.zeros((len(self.references), 2), dtype=np.int64)
+        with Progress(name, sum(len(batch.indices) for batch in batches)) as bar:
+            texts = transcribe_set(self.model, batches, config, self.lm, bar.advance)
+        for i, text in texts.items():
+            errors[i] = wrong(self.references[i], text)
+        return Measured(name, config, errors)
+
+
+def _bench(args: argparse.Namespace) -> _Bench:
+    """Load and encode all that is needed."""
+    from asr_attn.checkpoint import load_model
+    from asr_attn.evaluation.results import require_words
+    from asr_attn.evaluation.tuning_searches import encode_set
+    from asr_attn.lm.loading import load_scorer
+    from asr_attn.recognizer import usable_device
+    from asr_attn.text.normalizer import normalize
+
+    utterances = read_manifest(args.manifest)
+    device = usable_device(args.device or "auto")
+    model = load_model(args.checkpoint, device)
+    references = [normalize(utterance.text, model.normalizer) for utterance in utterances]
+    lm = load_scorer(args.lm, model.tokenizer).to(device) if args.lm is not None else None
+    with Progress("encoding", len(utterances)) as bar:
+        try:
+            require_words(references)
+            batches = encode_set(model, utterances, bar.advance)
+        except InputError as error:
+            raise InputError(f"{args.manifest}: {error}") from None
+    return _Bench(model, cast("Scorer | None", lm), batches, references)

@@ -16,9 +16,13 @@ Find the weights of the search (CTC, language model, length) that make the fewes
 validation set, and write them as a file of settings.
 
 The recordings are searched with a few settings, and what is found is put into one pool for each
-recording. Thousands of weights are tried on the pools; the best are then searched with in earnest,
-and so are the untuned ones, so that the result is never worse on this set. Take recordings that are
-neither trained on nor used for the final result.
+recording. Thousands of weights are tried on the pools; the best are then searched with in earnest.
+The untuned row is the search that the other commands make when they are told no weights. Where none
+are better, the file says so and holds that search: the result is never worse on this set.
+
+The change is told with the interval of a paired bootstrap. As weights look better on the recordings
+that they were tuned on, they are also tuned on one half and measured on the other. Take recordings
+that are neither trained on nor used for the final result.
 """
 _TUNE_EXAMPLES = """\
 examples:
@@ -54,9 +58,11 @@ def add_tune(commands: Commands) -> None:
         required=True,
         help="file of settings for --search, and for train.py (conf/search/NAME.yaml)",
     )
-    parser.add_argument("--lm", metavar="FILE", type=Path, help="language model to listen to")
     parser.add_argument(
-        "--beam", metavar="N", type=positive_int, help="open hypotheses (default 10)"
+        "--lm", metavar="FILE", type=Path, help="language model to listen to; tunes its weight, too"
+    )
+    parser.add_argument(
+        "--beam", metavar="N", type=positive_int, help="open hypotheses; is not tuned (default 10)"
     )
     parser.add_argument(
         "--trials",
@@ -66,12 +72,18 @@ def add_tune(commands: Commands) -> None:
         help="weights to try (default 2000)",
     )
     parser.add_argument(
-        "--seed", metavar="N", type=int, default=0, help="of what is tried (default 0)"
+        "--seed", metavar="N", type=_seed, default=0, help="of what is tried (default 0)"
     )
     parser.add_argument(
         "--format", choices=("text", "json"), default="text", help="of the figures; default: text"
     )
     add_device(parser)
+
+
+def _seed(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
 
 
 def _tune(args: argparse.Namespace) -> int:

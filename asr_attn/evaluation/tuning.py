@@ -1,33 +1,33 @@
-"""Weights of the search, chosen on a validation set.
+"""Weights of the search, chosen on pools of hypotheses.
 
 Searching anew for every setting would take hours. So the hypotheses of a few different searches are
-put into one pool for each utterance, each with what every scorer gave to it. Any weights rank a
-pool at once, and thousands are tried. The best ones are then searched with in earnest.
+put into one pool for each utterance, each with what every scorer gave to it
+(``evaluation/tuning_searches.py``). Any weights rank a pool at once, and thousands are tried, as
+minimum error rate training does (Och 2003), but at random, since there are only a few of them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from asr_attn.audio.reading import read_audio
-from asr_attn.data.batches import pad_waveforms
-from asr_attn.data.manifest import Utterance
-from asr_attn.data.planning import plan_batches
-from asr_attn.decoding.hypothesis import Hypothesis, SearchConfig
-from asr_attn.decoding.scorers import Scorer
-from asr_attn.decoding.search import search
-from asr_attn.evaluation.error_rates import count_errors
-from asr_attn.recognizer import BATCH_SECONDS, Recognizer
+from asr_attn.decoding.hypothesis import SearchConfig
 
-CTC_OF_POOL = (0.1, 0.5)
-LM_OF_POOL = (0.1, 0.6)
-"""Weights of the searches whose hypotheses are pooled: all scorers are asked in each."""
+MOST_CTC = 0.9
 MOST_LM = 1.5
 MOST_BONUS = 2.0
 """Greatest weights that are tried."""
+LEAST_EXPONENT = 0.001
+"""Of those above 0."""
+EXPLORED = 2 / 3
+"""Share of the trials that are drawn from anywhere; the others are near the best so far."""
+DECADES = 3.0
+"""Orders of magnitude that small weights are drawn from."""
+NEAR = 0.2
+"""Standard deviation of the widest local steps, as a share of the greatest weight."""
+_CUT_OFF = 1e9
+"""Puts a hypothesis that was cut off behind all that are complete."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Pool:
         tokens: (B, N) tokens without the end of the sentence.
         ends: (B, N) 1 where the sentence was ended, 0 where it was cut off.
         errors: (B, N) wrong words.
-        words: (B,) words of the references.
+        characters: (B, N) wrong characters.
     """
 
     attention: NDArray[np.float64]
@@ -70,14 +70,17 @@ class Pool:
     tokens: NDArray[np.float64]
     ends: NDArray[np.float64]
     errors: NDArray[np.int64]
-    words: NDArray[np.int64]
+    characters: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.errors)
 
     def select(self, index: NDArray[np.int64]) -> "Pool":
         """The utterances named by ``index``."""
-        return Pool(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+        return Pool(*(getattr(self, each.name)[index] for each in fields(self)))
 
-    def chosen(self, weights: Weights) -> NDArray[np.int64]:
-        """Wrong words (B,) of the hypotheses that rank first; complete ones before cut-off ones."""
+    def picked(self, weights: Weights) -> NDArray[np.int64]:
+        """Which hypothesis (B,) ranks first; complete ones come before those cut off."""
         total = (
             (1.0 - weights.ctc_weight) * self.attention
             + weights.ctc_weight * self.ctc
@@ -85,100 +88,22 @@ class Pool:
             + weights.length_bonus * self.tokens
         )
         ranked = total / np.maximum(self.tokens + self.ends, 1.0) ** weights.length_exponent
-        ranked = np.where(np.isfinite(ranked), ranked - 1e9 * (1.0 - self.ends), -np.inf)
-        best: NDArray[np.int64] = np.take_along_axis(
-            self.errors, ranked.argmax(axis=1)[:, None], axis=1
-        )[:, 0]
-        return best
+        first: NDArray[np.int64] = np.argmax(ranked - _CUT_OFF * (1.0 - self.ends), axis=1)
+        return first
+
+    def counts(self, picks: NDArray[np.int64]) -> tuple[int, int]:
+        """Wrong words and wrong characters of the hypotheses (B,) that are picked."""
+        rows = np.arange(len(self))
+        return int(self.errors[rows, picks].sum()), int(self.characters[rows, picks].sum())
 
 
-def pool_settings(config: SearchConfig, with_lm: bool) -> list[SearchConfig]:
-    """The searches whose hypotheses are pooled."""
-    return [
-        replace(config, ctc_weight=ctc, lm_weight=lm, length_bonus=0.0, length_exponent=exponent)
-        for ctc in CTC_OF_POOL
-        for lm in (LM_OF_POOL if with_lm else (0.0,))
-        for exponent in (0.0, 1.0)
-    ]
+class _Trial(NamedTuple):
+    """Weights that were tried, comparable: fewer wrong words, then characters, then the earlier."""
 
-
-def collect(
-    recognizer: Recognizer,
-    utterances: Sequence[Utterance],
-    references: Sequence[str],
-    lm: Scorer | None,
-    on_done: Callable[[int], None] = lambda count: None,
-) -> Pool:
-    """Search each utterance with different settings and pool what is found.
-
-    Args:
-        recognizer: with the beam that is wanted.
-        utterances: validation set.
-        references: what was said, normalised.
-        lm: language model.
-        on_done: is told how many utterances more are done.
-
-    Raises:
-        AudioError: a recording cannot be read.
-    """
-    found: list[list[Hypothesis]] = [[] for _ in utterances]
-    settings = pool_settings(recognizer.search, lm is not None)
-    for indices, lists in _searched(recognizer, utterances, settings, lm):
-        for i, hypotheses in zip(indices, lists):
-            known = {h.tokens for h in found[i]}
-            found[i] += [h for h in hypotheses if h.tokens not in known]
-        on_done(len(indices))
-    return _pooled(recognizer, found, references, lm)
-
-
-@torch.inference_mode()
-def _searched(
-    recognizer: Recognizer,
-    utterances: Sequence[Utterance],
-    settings: Sequence[SearchConfig],
-    lm: Scorer | None,
-) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
-    """For each batch, its utterances and all that is found in each."""
-    network = recognizer.model.network
-    device = network.ctc.weight.device
-    for batch in plan_batches([u.duration for u in utterances], BATCH_SECONDS, None):
-        own = [utterances[i] for i in batch]
-        padded, lengths = pad_waveforms(
-            [read_audio(u.audio, recognizer.sample_rate, u.offset, u.duration) for u in own]
-        )
-        memory, steps = network.encode(padded.to(device), lengths.to(device))
-        merged: list[list[Hypothesis]] = [[] for _ in batch]
-        for config in settings:
-            further = [(lm, config.lm_weight)] if lm is not None else []
-            lists = search(network, memory, steps, config, further, nbest=config.beam)
-            for all_of, hypotheses in zip(merged, lists):
-                known = {h.tokens for h in all_of}
-                all_of += [h for h in hypotheses if h.tokens not in known]
-        yield list(batch), merged
-
-
-def _pooled(
-    recognizer: Recognizer,
-    found: Sequence[Sequence[Hypothesis]],
-    references: Sequence[str],
-    lm: Scorer | None,
-) -> Pool:
-    """Arrays of what was found."""
-    size = (len(found), max(map(len, found)))
-    parts = {name: np.zeros(size) for name in ("ctc", "lm", "tokens", "ends")}
-    attention, errors = np.full(size, -np.inf), np.zeros(size, dtype=np.int64)
-    decode = recognizer.model.tokenizer.decode
-    for i, (hypotheses, reference) in enumerate(zip(found, references, strict=True)):
-        for j, hypothesis in enumerate(hypotheses):
-            attention[i, j] = hypothesis.parts["attention"]
-            parts["ctc"][i, j] = hypothesis.parts["ctc"]
-            parts["lm"][i, j] = hypothesis.parts[lm.name] if lm is not None else 0.0
-            parts["tokens"][i, j] = len(hypothesis.tokens)
-            parts["ends"][i, j] = not hypothesis.truncated
-            text = " ".join(decode(hypothesis.tokens).split())
-            errors[i, j] = count_errors([reference], [text]).errors
-    words = np.array([len(reference.split()) for reference in references])
-    return Pool(attention, parts["ctc"], parts["lm"], parts["tokens"], parts["ends"], errors, words)
+    errors: int
+    characters: int
+    number: int
+    weights: Weights
 
 
 def best_weights(
@@ -186,52 +111,73 @@ def best_weights(
 ) -> list[Weights]:
     """Try weights at random, two thirds of them anywhere and the others near the best so far.
 
+    Weights that pick the same hypotheses everywhere are no two ways to search: of such, the first
+    is kept.
+
     Args:
         pool: hypotheses.
         with_lm: whether there is a language model.
         trials: weights to try.
         seed: of the draws.
-        start: is tried first; among equals, what was found first is kept.
+        start: is tried first.
         count: how many to return.
 
     Returns:
-        The weights with the fewest errors, best first.
+        Up to ``count`` weights with the fewest wrong words, best first. Among equals, those with
+        fewer wrong characters are better, then those that were tried before.
     """
     random = np.random.default_rng(seed)
-    tried = [(int(pool.chosen(start).sum()), 0, start)]
-    for k in range(1, trials):
-        near = min(tried, key=lambda t: t[:2])[2] if 3 * k > 2 * trials else None
-        weights = _drawn(random, with_lm, near)
-        tried.append((int(pool.chosen(weights).sum()), k, weights))
-        if len(tried) > 4 * count:
-            tried = sorted(tried, key=lambda t: t[:2])[:count]
-    return [weights for _, _, weights in sorted(tried, key=lambda t: t[:2])[:count]]
+    best: dict[bytes, _Trial] = {}
+    for number in range(trials):
+        near = min(best.values()).weights if number > EXPLORED * trials else None
+        weights = _drawn(random, with_lm, near) if number else start
+        picks = pool.picked(weights)
+        key = picks.tobytes()
+        if key not in best:
+            best[key] = _Trial(*pool.counts(picks), number, weights)
+            if len(best) > count:
+                del best[max(best, key=best.__getitem__)]
+    return [trial.weights for trial in sorted(best.values())]
 
 
 def _drawn(random: np.random.Generator, with_lm: bool, near: Weights | None) -> Weights:
-    """Weights from anywhere, or near others."""
+    """Weights from anywhere, or near others.
+
+    A bonus for length and a division by it do the same work, and a search takes one of them.
+    """
     divided = random.random() < 0.5 if near is None else near.length_exponent > 0
 
     def number(most: float, before: float) -> float:
-        if near is None:
-            return float(random.uniform(0.0, most))
-        return float(np.clip(before + 0.1 * most * random.standard_normal(), 0.0, most))
+        if near is not None:
+            step = NEAR * most * 10.0 ** -random.uniform(0.0, 2.0)
+            value = before + step * random.standard_normal()
+        elif random.random() < 0.5:
+            value = random.uniform(0.0, most)
+        else:
+            value = most * 10.0 ** -random.uniform(0.0, DECADES)
+        return round(float(np.clip(value, 0.0, most)), 3)
 
     known = near or Weights()
     return Weights(
-        round(number(0.9, known.ctc_weight), 3),
-        round(number(MOST_LM, known.lm_weight), 3) if with_lm else 0.0,
-        0.0 if divided else round(number(MOST_BONUS, known.length_bonus), 3),
-        max(round(number(1.0, known.length_exponent), 3), 0.001) if divided else 0.0,
+        number(MOST_CTC, known.ctc_weight),
+        number(MOST_LM, known.lm_weight) if with_lm else 0.0,
+        0.0 if divided else number(MOST_BONUS, known.length_bonus),
+        max(number(1.0, known.length_exponent), LEAST_EXPONENT) if divided else 0.0,
     )
 
 
-def halves(pool: Pool, with_lm: bool, trials: int, seed: int, start: Weights) -> NDArray[np.int64]:
-    """Wrong words (B,) in each utterance, by weights that were tuned on the other half."""
-    order = np.random.default_rng(seed).permutation(len(pool.words))
-    errors = np.zeros(len(order), dtype=np.int64)
-    parts = np.array_split(order, 2)
-    for own, other in (parts, parts[::-1]):
-        weights = best_weights(pool.select(other), with_lm, trials, seed, start)[0]
-        errors[own] = pool.select(own).chosen(weights)
-    return errors
+def weights_for_halves(
+    pool: Pool, with_lm: bool, trials: int, seed: int, start: Weights
+) -> list[tuple[NDArray[np.int64], Weights]]:
+    """Tune on each half of the utterances.
+
+    Returns:
+        Twice: utterances of one half, drawn at random, and the weights that suit the other half
+        best. How many errors these make shows what tuning is worth on speech it has not seen.
+    """
+    order = np.random.default_rng(seed).permutation(len(pool))
+    one, other = np.array_split(order, 2)
+    return [
+        (np.sort(measured), best_weights(pool.select(tuned), with_lm, trials, seed, start)[0])
+        for measured, tuned in ((one, other), (other, one))
+    ]
