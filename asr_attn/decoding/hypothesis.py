@@ -12,6 +12,8 @@ GREATEST = {
     "coverage": 1000.0,
     "doubt_penalty": 1e6,
     "length_exponent": 10.0,
+    "max_tokens_per_step": 100.0,
+    "coverage_threshold": 1000.0,
 }
 """Numbers above which a float32 score, or the memory, gives way."""
 NOT_NEGATIVE = ("lm_weight", "coverage", "coverage_threshold", "doubt_penalty", "length_exponent")

@@ -23,3 +23,12 @@ def test_refuses_settings_that_make_no_sense(wrong):
     name, value = wrong.split("=")
     with pytest.raises(ValueError, match=name):
         SearchConfig(**{name: type(getattr(SearchConfig(), name))(value)})
+
+
+@pytest.mark.parametrize(
+    "name", ["lm_weight", "length_exponent", "coverage_threshold", "max_tokens_per_step"]
+)
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1e300])
+def test_refuses_numbers_beyond_all_bounds(name, value):
+    with pytest.raises(ValueError, match=name):
+        SearchConfig(**{name: value})
