@@ -22,7 +22,7 @@ from asr_attn.decoding.hypothesis import SearchConfig
 from asr_attn.decoding.recheck import Checked, checked_search
 from asr_attn.decoding.scorers import Scorer
 from asr_attn.decoding.search import Weighted
-from asr_attn.decoding.words import Word, word_confidence, words_of
+from asr_attn.decoding.words import TimedToken, Word, token_times, word_confidence, words_of
 from asr_attn.errors import AudioError, InputError
 from asr_attn.lm.loading import load_scorer
 
@@ -50,6 +50,7 @@ class Transcript:
         silent: True when there was no sound to recognise.
         parts: what each scorer of the search gave, without its weight; empty for greedy search.
         words: the words, when each was said and how sure that is.
+        tokens: the tokens, and when each was said.
         confidence: mean confidence of the words; without words, that nothing was said. See
             ``Recognizer.calibrated``.
         doubts: loops, speech left out and ends that came too soon, as attention and CTC show them.
@@ -67,6 +68,7 @@ class Transcript:
     silent: bool = False
     parts: Mapping[str, float] = field(default_factory=dict)
     words: tuple[Word, ...] = ()
+    tokens: tuple[TimedToken, ...] = ()
     confidence: float | None = None
     doubts: tuple[Doubt, ...] = ()
     searched_again: bool = False
@@ -209,11 +211,13 @@ class Recognizer:
             )
             for h in checked.hypotheses
         )
-        words = words_of(checked.reading, tokenizer, network.seconds_per_step, duration)
+        seconds = network.seconds_per_step
+        words = words_of(checked.reading, tokenizer, seconds, duration)
         sure = word_confidence(words, self.model.calibration)
         return replace(
             best,
             words=tuple(replace(word, confidence=c) for word, c in zip(words, sure)),
+            tokens=tuple(token_times(checked.reading, tokenizer, seconds, duration)),
             confidence=float(np.mean(sure))
             if words
             else float(np.exp(checked.reading.log_probs[-1])),

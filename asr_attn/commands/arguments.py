@@ -148,6 +148,11 @@ def add_transcribe(commands: Commands) -> None:
         default=1,
         help="hypotheses to write of each recording, in the format jsonl (default 1)",
     )
+    parser.add_argument(
+        "--tokens",
+        action="store_true",
+        help="write the times of tokens too, by CTC and by attention, in the format jsonl",
+    )
     add_search(parser)
     parser.set_defaults(device="auto", batch_seconds=60.0)
 

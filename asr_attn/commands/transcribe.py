@@ -70,6 +70,8 @@ def transcribe(args: argparse.Namespace) -> int:
     _stop_if_none(recordings)
     if args.nbest > 1 and not as_json:
         raise InputError("--nbest needs --format jsonl")
+    if args.tokens and not as_json:
+        raise InputError("--tokens needs --format jsonl")
     recognizer = load_recognizer(args)
     warn_of_long(recognizer, recordings.utterances)
     with opened(output) as stream, Progress("transcribing", len(recordings.utterances)) as bar:
@@ -78,7 +80,10 @@ def transcribe(args: argparse.Namespace) -> int:
                 for i in done:
                     utterance, transcript = recordings.utterances[i], done[i]
                     if as_json:
-                        stream.write(json_line(record(utterance, transcript)))
+                        line = record(utterance, transcript)
+                        if args.tokens:
+                            line["tokens"] = _tokens(transcript)
+                        stream.write(json_line(line))
                     else:
                         name = "" if bare else f"{utterance.id}\t"
                         stream.write(f"{name}{transcript.text}\n")
@@ -109,6 +114,8 @@ def record(utterance: Utterance, transcript: "Transcript") -> dict[str, Any]:
                 "start": round(word.start, 3),
                 "end": round(word.end, 3),
                 "confidence": round(word.confidence, 4),
+                "attention_start": round(word.heard[0], 3),
+                "attention_end": round(word.heard[1], 3),
                 "agreement": round(word.agreement, 4),
             }
             for word in transcript.words
@@ -133,6 +140,20 @@ def record(utterance: Utterance, transcript: "Transcript") -> dict[str, Any]:
             for other in transcript.alternatives
         ]
     return found
+
+
+def _tokens(transcript: "Transcript") -> list[dict[str, Any]]:
+    """The tokens of a transcript and their times, as an object of JSON."""
+    return [
+        {
+            "token": token.text,
+            "start": None if token.ctc is None else round(token.ctc[0], 3),
+            "end": None if token.ctc is None else round(token.ctc[1], 3),
+            "attention_start": round(token.attention[0], 3),
+            "attention_end": round(token.attention[1], 3),
+        }
+        for token in transcript.tokens
+    ]
 
 
 def warn(name: str, transcript: "Transcript") -> None:

@@ -18,6 +18,21 @@ FEATURES = ("attention", "ctc", "agreement")
 
 
 @dataclass(frozen=True)
+class TimedToken:
+    """A token of a transcript.
+
+    Attributes:
+        text: what it adds to the transcript; spaces are tokens like others.
+        ctc: seconds (start, end) by the alignment with CTC; None where CTC cannot tell.
+        attention: seconds (start, end) of the middle of its attention (``attention_spans``).
+    """
+
+    text: str
+    ctc: tuple[float, float] | None
+    attention: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class Word:
     """A word of a transcript.
 
@@ -27,6 +42,7 @@ class Word:
         start: seconds from the start of the recording.
         end: seconds.
         source: "ctc" where CTC tells the times; "attention" where it cannot.
+        heard: seconds (start, end) by attention, from the first token's to the last one's.
         attention: log-probability of its tokens, and of what follows them, by the decoder.
         ctc: mean log-probability of its tokens by CTC, over their spans; without CTC, that of even
             chances.
@@ -40,6 +56,7 @@ class Word:
     start: float
     end: float
     source: str
+    heard: tuple[float, float]
     attention: float
     ctc: float
     agreement: float
@@ -89,12 +106,39 @@ def words_of(
                 min(start, duration),
                 min(end, duration),
                 "ctc" if reading.ctc else "attention",
+                _clipped(by_attention[first][0], by_attention[last - 1][1], duration),
                 float(reading.log_probs[first : last + 1].sum()),
                 ctc,
                 agreement,
             )
         )
     return found
+
+
+def token_times(
+    reading: Reading, tokenizer: Tokenizer, seconds_per_step: float, duration: float
+) -> list[TimedToken]:
+    """Times of the tokens of a text that was read, by CTC and by attention.
+
+    Args:
+        reading: of the text.
+        tokenizer: whose ids it has.
+        seconds_per_step: seconds of audio that one memory step stands for.
+        duration: seconds of audio; nothing ends later.
+    """
+    spans: list[tuple[float, float] | None] = [None] * len(reading.tokens)
+    if reading.ctc:
+        ends = [(s.start * seconds_per_step, s.end * seconds_per_step) for s in reading.ctc]
+        spans = [_clipped(start, end, duration) for start, end in ends]
+    by_attention = attention_spans(reading.weights, seconds_per_step)
+    return [
+        TimedToken(tokenizer.decode([token]), span, _clipped(*heard, duration))
+        for token, span, heard in zip(reading.tokens, spans, by_attention)
+    ]
+
+
+def _clipped(start: float, end: float, duration: float) -> tuple[float, float]:
+    return min(start, duration), min(max(start, end), duration)
 
 
 def _agreement(reading: Reading, groups: Sequence[tuple[int, int]]) -> list[float]:

@@ -65,6 +65,8 @@ def test_json_lines_hold_everything(asr, model_file, manifest, recordings, tmp_p
                     "start": pytest.approx(word.start, abs=1e-3),
                     "end": pytest.approx(word.end, abs=1e-3),
                     "confidence": pytest.approx(word.confidence, abs=1e-3),
+                    "attention_start": pytest.approx(word.heard[0], abs=1e-3),
+                    "attention_end": pytest.approx(word.heard[1], abs=1e-3),
                     "agreement": pytest.approx(word.agreement, abs=1e-3),
                 }
                 for word in expected.words
@@ -125,3 +127,16 @@ def test_recordings_longer_than_those_trained_on_are_told_once(
         assert err.count("the model was trained on recordings of at most 0.5 s") == told
     save_model(path, dataclasses.replace(tiny_model, info={"longest_seconds": 0.5}))
     assert asr(command, path, manifest)[2].startswith("asr-attn: u0 lasts 1.3 s, but")
+
+
+def test_times_of_tokens_are_written_on_request(asr, refused, model_file, recordings):
+    audio = recordings / "0.wav"
+    code, out, _ = asr("transcribe", model_file, audio, "--format", "jsonl", "--tokens")
+    assert code == 0
+    (found,) = json_lines(out)
+    expected = load(model_file).transcribe(audio).tokens
+    assert "".join(token["token"] for token in found["tokens"]).split() == found["text"].split()
+    for token, other in zip(found["tokens"], expected, strict=True):
+        assert token["attention_start"] == pytest.approx(other.attention[0], abs=1e-3)
+        assert (token["start"] is None) == (other.ctc is None)
+    assert "--tokens needs --format jsonl" in refused("transcribe", model_file, audio, "--tokens")

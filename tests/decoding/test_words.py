@@ -5,7 +5,13 @@ import torch
 from asr_attn.checkpoint import TrainedModel
 from asr_attn.decoding.alignment import TokenSpan
 from asr_attn.decoding.reading import Reading, read_texts
-from asr_attn.decoding.words import FEATURES, attention_spans, word_confidence, words_of
+from asr_attn.decoding.words import (
+    FEATURES,
+    attention_spans,
+    token_times,
+    word_confidence,
+    words_of,
+)
 from asr_attn.models.confidence import Calibration
 from asr_attn.text.tokenizer import EOS, CharTokenizer
 
@@ -45,6 +51,21 @@ def test_words_have_the_times_of_ctc():
     assert [w.attention for w in found] == pytest.approx([-0.1 - 0.2 - 0.3, -0.4 - 0.5 - 0.6])
     assert [w.ctc for w in found] == pytest.approx([-0.75, -2.25])
     assert [w.agreement for w in found] == pytest.approx([1.0, 1.0])
+
+
+def test_tokens_have_the_times_of_both():
+    spans = [(2, 4), (5, 6), (7, 8), (11, 12), (14, 16)]
+    given = reading("ab ba", [3, 5, 8, 11, 15, 18], spans)
+    found = token_times(given, TOKENIZER, SECONDS, 1.55)
+    assert [t.text for t in found] == list("ab ba")
+    assert found[0].ctc == pytest.approx((0.2, 0.4))
+    assert found[4].ctc == pytest.approx((1.4, 1.55))
+    assert found[1].attention == pytest.approx((0.5, 0.6))
+    assert found[4].attention == pytest.approx((1.5, 1.55))
+    words = words_of(given, TOKENIZER, SECONDS, 1.55)
+    assert words[0].heard == pytest.approx((0.3, 0.6))
+    without = token_times(reading("ab", [3, 5, 8], []), TOKENIZER, SECONDS, 2.0)
+    assert [t.ctc for t in without] == [None, None]
 
 
 def test_agreement_is_the_attention_in_the_stretch_of_the_word():
