@@ -48,7 +48,7 @@ def attention(args: argparse.Namespace) -> int:
             f"not one of {', '.join(ENDINGS)}"
         )
     if args.text is not None:
-        for name in ("beam", "hotword", "hotwords", *SETTINGS):
+        for name in ("beam", "hotword", "hotwords", "search", *SETTINGS):
             if getattr(args, name) is not None:
                 raise InputError(
                     f"--{name.replace('_', '-')} goes with recognition, not with --text; leave one "

@@ -31,7 +31,6 @@ _FOR_MODELS = (
     *("paths", "beam", "device", "batch_seconds", "hypotheses", "by", "train"),
     *("hotword", "hotwords", "search", *SETTINGS),
 )
-_FOR_TEXTS = ("reference", "hypothesis")
 _SHOWN_CHARACTERS = 10
 FORMATS = ("text", "json", "md", "csv")
 """Of the figures."""
@@ -155,9 +154,9 @@ def _grouped(
     args: argparse.Namespace,
 ) -> Evaluation:
     """The evaluation with the groups of ``--by``, and with the words that ``--train`` lacks."""
-    from asr_attn.evaluation.grouping import MEASURED, labels_of
+    from asr_attn.evaluation.grouping import labels_of
     from asr_attn.evaluation.recognition import normal_texts, references_of
-    from asr_attn.evaluation.scoring import count_unknown, grouped, ordered
+    from asr_attn.evaluation.scoring import count_unknown, grouped
 
     assert result.scores is not None
     done = [u for u in utterances if u.id in result.transcripts]
@@ -165,8 +164,7 @@ def _grouped(
     groups = {}
     for name in args.by or ():
         labels = labels_of(name, done, counts, recognizer.sample_rate)
-        found = grouped(result.scores, labels)
-        groups[name] = ordered(found, numeric=name in MEASURED)
+        groups[name] = grouped(result.scores, labels)
     unknown = None
     if known is not None:
         words = {word for text in normal_texts(recognizer, known, form) for word in text.split()}

@@ -8,7 +8,7 @@ from asr_attn.audio.pauses import FRAMES_PER_SECOND
 from asr_attn.audio.reading import read_audio
 from asr_attn.data.manifest import Utterance
 from asr_attn.errors import InputError
-from asr_attn.evaluation.scoring import quantile_labels
+from asr_attn.evaluation.scoring import Labels, quantile_labels
 
 MEASURED = {"duration": "s", "rate": "words/s", "snr": "dB"}
 """What is measured, and its unit."""
@@ -16,7 +16,7 @@ MEASURED = {"duration": "s", "rate": "words/s", "snr": "dB"}
 
 def labels_of(
     field: str, utterances: Sequence[Utterance], words: Sequence[int], sample_rate: int
-) -> list[str]:
+) -> Labels:
     """The group of each utterance.
 
     Args:
@@ -40,7 +40,7 @@ def labels_of(
     values = [_value(utterance, field) for utterance in utterances]
     if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
         return quantile_labels(np.array(values, dtype=np.float64), "")
-    return [str(value) for value in values]
+    return Labels([str(value) for value in values])
 
 
 def _value(utterance: Utterance, field: str) -> object:

@@ -126,35 +126,37 @@ class Group:
         return self.errors / self.words if self.words else None
 
 
-def grouped(scores: Scores, labels: Sequence[str]) -> list[Group]:
-    """Figures of the utterances of each label, in the order in which labels first come.
+@dataclass(frozen=True)
+class Labels:
+    """What group each of N utterances is in.
 
-    Args:
-        scores: of N utterances.
-        labels: N.
+    Attributes:
+        each: N names.
+        ranges: names in the order of the numbers that they stand for; empty for other groups.
     """
+
+    each: list[str]
+    ranges: tuple[str, ...] = ()
+
+
+def grouped(scores: Scores, labels: Labels) -> list[Group]:
+    """Figures of the utterances of each label: ranges in order, others from the most errors on."""
     found = []
-    names = np.array(labels, dtype=object)
-    for name in dict.fromkeys(labels):
+    names = np.array(labels.each, dtype=object)
+    for name in labels.ranges or dict.fromkeys(labels.each):
         own = names == name
         words, errors = scores.words[own], scores.errors[own]
         interval = rate_interval(errors, words, draws=2000) if words.any() else None
         found.append(Group(name, int(own.sum()), int(words.sum()), int(errors.sum()), interval))
-    return found
+    return found if labels.ranges else sorted(found, key=lambda group: -(group.rate or 0.0))
 
 
-def quantile_labels(values: NDArray[np.float64], unit: str) -> list[str]:
+def quantile_labels(values: NDArray[np.float64], unit: str) -> Labels:
     """Cut numbers (N,) into groups of about the same size; their labels are ranges."""
     edges = np.unique(np.quantile(values, np.linspace(0, 1, QUANTILES + 1)))
     if len(edges) < 2:
-        return [f"{edges[0]:.3g} {unit}".strip()] * len(values)
+        name = f"{edges[0]:.3g} {unit}".strip()
+        return Labels([name] * len(values), (name,))
     number = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
     names = [f"{low:.3g} to {high:.3g} {unit}".strip() for low, high in pairwise(edges)]
-    return [names[k] for k in number]
-
-
-def ordered(groups: Sequence[Group], numeric: bool) -> list[Group]:
-    """Ranges from low to high; other groups from the most errors to the fewest."""
-    if numeric:
-        return sorted(groups, key=lambda group: float(group.name.split()[0]))
-    return sorted(groups, key=lambda group: -(group.rate or 0.0))
+    return Labels([names[k] for k in number], tuple(dict.fromkeys(names)))

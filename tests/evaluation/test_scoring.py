@@ -10,9 +10,9 @@ from asr_attn.evaluation.error_rates import count_errors
 from asr_attn.evaluation.grouping import labels_of, signal_to_noise
 from asr_attn.evaluation.intervals import Interval, rate_interval
 from asr_attn.evaluation.scoring import (
+    Labels,
     count_unknown,
     grouped,
-    ordered,
     quantile_labels,
     score_words,
 )
@@ -67,7 +67,7 @@ def test_unknown_words_are_counted_by_occurrence():
 def test_groups_add_up():
     scores = score_words(random_texts(60, 2, least=1), random_texts(60, 3, least=1))
     labels = ["x", "y", "z"] * 20
-    groups = grouped(scores, labels)
+    groups = grouped(scores, Labels(labels, ("x", "y", "z")))
     assert [g.name for g in groups] == ["x", "y", "z"]
     assert sum(g.errors for g in groups) == scores.errors.sum()
     assert sum(g.words for g in groups) == scores.words.sum()
@@ -75,16 +75,18 @@ def test_groups_add_up():
         assert group.rate == scores.errors[k::3].sum() / scores.words[k::3].sum()
         assert group.interval is not None
         assert group.interval.low <= group.rate <= group.interval.high
-    rates = [g.rate for g in ordered(groups, numeric=False)]
+    rates = [g.rate for g in grouped(scores, Labels(labels))]
     assert rates == sorted(rates, reverse=True)
-    (silent,) = grouped(score_words(["", ""], ["a", ""]), ["s", "s"])
+    (silent,) = grouped(score_words(["", ""], ["a", ""]), Labels(["s", "s"]))
     assert (silent.rate, silent.interval) == (None, None)
 
 
 def test_numbers_are_cut_into_quarters():
-    labels = quantile_labels(np.arange(100.0), "s")
-    assert [labels.count(name) for name in dict.fromkeys(labels)] == [25] * 4
-    assert set(quantile_labels(np.ones(5), "s")) == {"1 s"}
+    labels = quantile_labels(np.arange(100.0)[::-1], "s")
+    assert [labels.each.count(name) for name in labels.ranges] == [25] * 4
+    lows = [float(name.split()[0]) for name in labels.ranges]
+    assert lows == sorted(lows)
+    assert quantile_labels(np.ones(5), "s") == Labels(["1 s"] * 5, ("1 s",))
 
 
 def test_fields_of_the_manifest_are_groups(tmp_path):
@@ -100,11 +102,11 @@ def test_fields_of_the_manifest_are_groups(tmp_path):
             Utterance(str(i), tmp_path / f"{i}.wav", "a", 1.0, speaker=f"s{i}", extra=extra)
         )
     words = [1, 2, 3, 4]
-    assert labels_of("room", utterances, words, 16000) == ["small", "big"] * 2
-    assert labels_of("speaker", utterances, words, 16000) == ["s0", "s1", "s2", "s3"]
-    assert len(set(labels_of("age", utterances, words, 16000))) == 4
-    assert len(set(labels_of("rate", utterances, words, 16000))) == 4
-    assert len(set(labels_of("snr", utterances, words, 16000))) == 4
+    assert labels_of("room", utterances, words, 16000) == Labels(["small", "big"] * 2)
+    assert labels_of("speaker", utterances, words, 16000).each == ["s0", "s1", "s2", "s3"]
+    assert len(labels_of("age", utterances, words, 16000).ranges) == 4
+    assert len(labels_of("rate", utterances, words, 16000).ranges) == 4
+    assert len(labels_of("snr", utterances, words, 16000).ranges) == 4
     # a tenth of the level is 20 dB; percentiles of 10 ms of noise lie within 3 dB of the level
     ratios = [signal_to_noise(utterance, 16000) for utterance in utterances]
     assert ratios == pytest.approx([0, 20, 40, 60], abs=3)
