@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from asr_attn.decoding.hypothesis import SearchConfig
+from asr_attn.decoding.reading import read_texts
 from asr_attn.decoding.recheck import checked_search
 from asr_attn.decoding.search import search
 from asr_attn.models.decoders.interface import DecoderOutput
@@ -173,3 +174,17 @@ def test_what_is_cut_off_is_searched_again():
     assert found.hypotheses[0].tokens == ONCE
     assert not found.hypotheses[0].truncated
     assert found.again
+
+
+def test_padding_is_no_place_to_align_to():
+    steps = 30
+    padded = SAID_ONCE.clone()
+    padded[CENTRES[6]] = padded[0]  # the last token is hardly heard, and clearly in the padding
+    padded[CENTRES[6], A] = 5.0
+    padded[35, A] = 30.0
+    (found,) = read_texts(LOOPING, padded[None], torch.tensor([steps]), [ONCE])
+    (alone,) = read_texts(LOOPING, padded[None, :steps], torch.tensor([steps]), [ONCE])
+    assert found.ctc == alone.ctc
+    assert found.ctc[-1].start == CENTRES[6]
+    assert found.weights.shape == (len(ONCE) + 1, 1, steps)
+    np.testing.assert_array_equal(found.ctc_log_probs, alone.ctc_log_probs)

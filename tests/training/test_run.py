@@ -285,6 +285,10 @@ def test_run_folder_holds_what_is_promised(varied: RunConfig) -> None:
         "metrics.csv",
         "model.safetensors",
     }
+    model = load_model(folder)
+    assert model.calibration is not None
+    low, high = model.info["dev_wer_interval"]
+    assert low <= model.info["dev_wer"] <= high
     pictures = list((folder / "attention").iterdir())
     assert pictures
     assert all(p.read_bytes().startswith(b"\x89PNG") for p in pictures)
