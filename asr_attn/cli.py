@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asr_attn import __version__
-from asr_attn.commands.arguments import Parser, add_attention, add_evaluate, add_transcribe
+from asr_attn.commands.arguments import Parser, add_attention, add_transcribe
 from asr_attn.commands.calibrate_arguments import add_calibrate
 from asr_attn.commands.compare_arguments import add_compare
 from asr_attn.commands.data_arguments import add_data
+from asr_attn.commands.evaluate_arguments import add_evaluate
 from asr_attn.commands.lm_arguments import add_lm
 from asr_attn.commands.runs_arguments import add_runs
 from asr_attn.commands.terminal import abandon_output, prepare_output, say

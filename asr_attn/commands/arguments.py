@@ -5,12 +5,10 @@ What a command needs is imported when it runs.
 
 import argparse
 import math
-import textwrap
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 from asr_attn.errors import InputError
-from asr_attn.evaluation.normalization import MEANINGS
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
@@ -51,34 +49,6 @@ examples:
   asr-attn transcribe model.safetensors test.jsonl --format jsonl | head -n 3
   asr-attn transcribe model.safetensors calls/ --beam 10 --ctc-weight 0.3 --lm words.arpa.gz
   asr-attn transcribe model.safetensors calls/ --hotword "Kowalczyk:6" --hotwords names.txt
-
-"""
-
-_EVALUATE = """\
-Count errors: of a model on a manifest's recordings, or of texts against texts.
-
-With a model, the manifest's texts are normalised (letter case, punctuation, Unicode) as they were
-in the training of that model, and what it recognises is compared as it is. Text files are compared
-as they are. With --normalizer both sides are brought to the same form first:
-
-{forms}
-
-Every result names its normalizer and the version of it.
-
-Rates are pooled: all errors over all words (WER) or characters, spaces included (CER). Intervals
-are 95 % bootstrap intervals over speakers, where the manifest names at least 20, else over
-utterances. The real-time factor is the time of recognition, files read included, over the length of
-the audio.
-"""
-_EVALUATE_EXAMPLES = """\
-examples:
-  asr-attn evaluate runs/digits data/test.jsonl
-  asr-attn evaluate model.safetensors test.jsonl --beam 8 --format json
-  asr-attn evaluate model.safetensors test.jsonl --output wer.json --hypotheses heard.jsonl
-  asr-attn evaluate runs/digits test.jsonl --by speaker --by snr --train train.jsonl
-  asr-attn evaluate runs/a runs/b clean.jsonl noisy.jsonl --format md
-  asr-attn evaluate --reference said.txt --hypothesis heard.txt --normalizer basic
-  asr-attn evaluate --reference test.jsonl --hypothesis heard.jsonl
 
 """
 
@@ -157,80 +127,6 @@ def add_transcribe(commands: Commands) -> None:
     parser.set_defaults(device="auto", batch_seconds=60.0)
 
 
-def add_evaluate(commands: Commands) -> None:
-    """Add ``asr-attn evaluate``."""
-    parser = commands.add_parser(
-        "evaluate",
-        help="count the errors of a model, or of texts",
-        usage="asr-attn evaluate CHECKPOINT... MANIFEST... [options]\n"
-        "       asr-attn evaluate --reference FILE --hypothesis FILE [options]",
-        description=_EVALUATE.format(forms=_forms()),
-        epilog=_EVALUATE_EXAMPLES + EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.set_defaults(run=_evaluate)
-    parser.add_argument(
-        "paths",
-        metavar="CHECKPOINT|MANIFEST",
-        type=Path,
-        nargs="*",
-        help="model files or folders of runs, and manifests (*.jsonl): each model is evaluated on "
-        "each",
-    )
-    parser.add_argument(
-        "--reference",
-        metavar="FILE",
-        type=Path,
-        help="what was said: one sentence a line, or .jsonl with id and text",
-    )
-    parser.add_argument(
-        "--hypothesis",
-        metavar="FILE",
-        type=Path,
-        help="what was recognised, in the same form; .jsonl is matched by id",
-    )
-    parser.add_argument(
-        "--normalizer",
-        choices=tuple(MEANINGS),
-        help="form that both sides are brought to",
-    )
-    parser.add_argument(
-        "--by",
-        metavar="FIELD",
-        action="append",
-        help="error rates by group: speaker, language, duration, rate (of speaking), snr (signal "
-        "to noise), or a key of the manifest; may be given several times",
-    )
-    parser.add_argument(
-        "--train",
-        metavar="MANIFEST",
-        type=Path,
-        help="count the words that these training texts do not have, and how many are recognised",
-    )
-    parser.add_argument(
-        "--changes",
-        metavar="FILE",
-        type=Path,
-        help="write what the normalizer changed: [-so-] became {+so+}",
-    )
-    parser.add_argument(
-        "--format",
-        choices=("text", "json", "md", "csv"),
-        help="default: as --output ends, else text; md and csv are a row for each evaluation",
-    )
-    parser.add_argument(
-        "--output", metavar="FILE", type=Path, help="write the figures to a file instead"
-    )
-    parser.add_argument(
-        "--hypotheses",
-        metavar="FILE",
-        type=Path,
-        help="write what the model recognised, as JSON Lines with the reference beside it",
-    )
-    add_search(parser)
-
-
 def add_attention(commands: Commands) -> None:
     """Add ``asr-attn attention``."""
     parser = commands.add_parser(
@@ -271,16 +167,6 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         type=_positive_seconds,
         help="audio that is recognised at once; more is faster and takes memory (default 60)",
-    )
-
-
-def _forms() -> str:
-    """The normalizers, one a line."""
-    width = max(map(len, MEANINGS))
-    lines = [textwrap.wrap(meaning, 80) for meaning in MEANINGS.values()]
-    return "\n".join(
-        f"  {name:{width}}  " + f"\n  {'':{width}}  ".join(meaning)
-        for name, meaning in zip(MEANINGS, lines)
     )
 
 
@@ -389,12 +275,6 @@ def _transcribe(args: argparse.Namespace) -> int:
     from asr_attn.commands.transcribe import transcribe
 
     return transcribe(args)
-
-
-def _evaluate(args: argparse.Namespace) -> int:
-    from asr_attn.commands.evaluate import evaluate
-
-    return evaluate(args)
 
 
 def _attention(args: argparse.Namespace) -> int:

@@ -104,7 +104,7 @@ def _evaluate_models(
     }
     inputs = [*models, *manifests, *([args.train] if args.train else [])]
     refuse_overwriting(outputs, [path for path in inputs if path.is_file()])
-    sets = {path: read_manifest(path) for path in manifests}
+    sets = {path: _read_set(path, args.by or ()) for path in manifests}
     known = _training_words(args)
     found: list[tuple[Source, Evaluation]] = []
     failures: list[str] = []
@@ -136,6 +136,16 @@ def _evaluate_models(
         with opened(None) as stream:
             _write(stream, found, args)
     return report_failures(failures, sum(map(len, sets.values())) * len(models))
+
+
+def _read_set(path: Path, fields: Sequence[str]) -> list[Utterance]:
+    """The utterances of a manifest, which have all ``fields``."""
+    from asr_attn.evaluation.grouping import require_field
+
+    utterances = read_manifest(path)
+    for field in fields:
+        require_field(field, utterances)
+    return utterances
 
 
 def _training_words(args: argparse.Namespace) -> list[str] | None:

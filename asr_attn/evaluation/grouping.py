@@ -43,6 +43,17 @@ def labels_of(
     return Labels([str(value) for value in values])
 
 
+def require_field(field: str, utterances: Sequence[Utterance]) -> None:
+    """Make sure that utterances can be grouped by a field, before they are recognised.
+
+    Raises:
+        InputError: an utterance lacks the field.
+    """
+    if field not in MEASURED:
+        for utterance in utterances:
+            _value(utterance, field)
+
+
 def _value(utterance: Utterance, field: str) -> object:
     """A field of an utterance."""
     known = {"speaker": utterance.speaker, "language": utterance.language}
