@@ -33,6 +33,9 @@ RESULTS = Path(__file__).resolve().parent / "results"
 TEST = "data/fsdd/strings/test.jsonl"
 LISTENER = ["model.encoder.stride=3"]
 """Settings of the listener: a memory step each 60 ms."""
+LONGER_SOONER = "data.loading.curriculum=[{until: 0.15, max_words: 1}, {until: 0.3, max_words: 3}]"
+"""A Transformer decoder counts tokens: after half of the training on three words at most, it writes
+the first, the second and the last word of whatever it hears."""
 
 
 def contestants() -> dict[str, list[str]]:
@@ -53,7 +56,9 @@ def contestants() -> dict[str, list[str]]:
 def _decoder(name: str) -> list[str]:
     if name == "lstm":
         return []
-    return [f"model.decoder={name}", "model.attention=scaled_dot", "model.attention.heads=4"]
+    attention = ["model.attention=scaled_dot", "model.attention.heads=4"]
+    schedule = ["optimizer.lr=7e-4", "scheduler.warmup_steps=200", LONGER_SOONER]
+    return [f"model.decoder={name}", *attention, *schedule]
 
 
 def overrides(name: str, seed: int, folder: Path) -> list[str]:
