@@ -16,7 +16,8 @@ from asr_attn.lm import corpus
 from asr_attn.lm.arpa import read_arpa, write_arpa
 from asr_attn.lm.kneser_ney import KneserNeyConfig, Training, steps
 from asr_attn.lm.kneser_ney import train as train_ngrams
-from asr_attn.lm.ngrams import SPACE
+from asr_attn.lm.ngram_file import SUFFIX, compile_ngrams, write_compiled
+from asr_attn.lm.ngrams import SPACE, Ngrams
 from asr_attn.lm.storage import Workspace
 from asr_attn.text.normalizer import NormalizerConfig
 from asr_attn.text.tokenizer import Tokenizer
@@ -51,7 +52,7 @@ def train(args: argparse.Namespace) -> int:
     Raises:
         InputError: the arguments or the files cannot be used.
     """
-    config = KneserNeyConfig(args.order, tuple(args.prune))
+    config = KneserNeyConfig(args.order, tuple(args.prune), args.entropy, args.vocabulary)
     if args.memory < _LEAST_MEGABYTES:
         raise InputError(f"--memory {args.memory} is too little; give {_LEAST_MEGABYTES} or more")
     _refuse_missing(args.texts)
@@ -61,8 +62,21 @@ def train(args: argparse.Namespace) -> int:
         with Progress("training", _megabytes(args.texts) + steps(args.order)) as bar:
             sentences = _sentences(args.texts, reading, bar)
             training = train_ngrams(sentences, config, workspace, reading.vocabulary, bar.advance)
-        write_arpa(args.output, training.ngrams)
+        _write(args.output, training.ngrams)
         _tell(args.output, training)
+    return 0
+
+
+def pack(args: argparse.Namespace) -> int:
+    """Run ``asr-attn lm pack``; returns the exit code.
+
+    Raises:
+        InputError: the arguments or the files cannot be used.
+    """
+    if args.output.suffix.lower() != SUFFIX:
+        raise InputError(f"--output {args.output}: name a file that ends in {SUFFIX}")
+    refuse_overwriting({"--output": args.output}, [args.language_model])
+    _write(args.output, read_arpa(args.language_model))
     return 0
 
 
@@ -86,6 +100,14 @@ def score(args: argparse.Namespace) -> int:
         else:
             stream.write(_table(scored))
     return 0
+
+
+def _write(path: Path, ngrams: Ngrams) -> None:
+    """Write a model in the form that its name asks for."""
+    if path.suffix.lower() == SUFFIX:
+        write_compiled(path, compile_ngrams(ngrams))
+    else:
+        write_arpa(path, ngrams)
 
 
 @dataclass(frozen=True)
@@ -118,7 +140,7 @@ def _score_ngrams(args: argparse.Namespace) -> _Scored:
     from asr_attn.lm.ngram import NgramModel
     from asr_attn.lm.perplexity import measure
 
-    model = NgramModel(read_arpa(args.language_model))
+    model = NgramModel.load(args.language_model)
     units = args.units or ("characters" if SPACE in model.symbols else "words")
     reading = _reading(units, args)
     words = _Words()

@@ -81,17 +81,17 @@ def likely_spans(log_probs: Tensor, tokens: list[int]) -> tuple[TokenSpan, ...]:
 def word_tokens(tokens: Sequence[int], tokenizer: Tokenizer) -> list[tuple[int, int]]:
     """First token of each word and that after its last; spaces belong to no word."""
     found: list[tuple[int, int]] = []
-    before = ""
-    for i in range(len(tokens)):
-        text = tokenizer.decode(tokens[: i + 1])
-        new = text[len(before) :]
-        if new.strip():
-            starts = not found or new[0].isspace() or before[-1:].isspace()
-            if starts:
-                found.append((i, i + 1))
-            else:
+    inside = False
+    for i, token in enumerate(tokens):
+        text = tokenizer.spellings[token]
+        if text == " ":
+            inside = False
+        elif text:
+            if inside and text[0] != " ":
                 found[-1] = (found[-1][0], i + 1)
-        before = text
+            else:
+                found.append((i, i + 1))
+            inside = True
     return found
 
 

@@ -1,9 +1,9 @@
 """The automaton that hotwords are found with (Aho and Corasick 1975, "Efficient string matching").
 
-It is one over characters whose arcs are tokens, so that a phrase is found however it is cut into
-tokens. A state is a text that a phrase, with a space before it, begins with: the longest of those
-that a sentence ends with. The failure link of a state leads to the next shorter one. Since spaces
-stand at the start of tokens only, words begin and end where tokens do.
+It is one over letters (those of `Tokenizer.spell`) whose arcs are tokens, so that a phrase is found
+however it is cut into tokens. A state is a text that a phrase, with a space before it, begins with:
+the longest of those that a sentence ends with. The failure link of a state leads to the next
+shorter one. Since spaces stand at the start of tokens only, words begin and end where tokens do.
 """
 
 from collections import defaultdict
@@ -122,8 +122,8 @@ def build_automaton(boosts: Mapping[str, float], spellings: Sequence[str]) -> Au
     """Make the automaton of some phrases.
 
     Args:
-        boosts: by phrase: words with one space between them.
-        spellings: the texts that the V tokens add within a sentence, spaces at their starts only.
+        boosts: by phrase in letters: words with one space between them.
+        spellings: the letters that the V tokens add within a sentence, spaces at their starts only.
     """
     parts = _parts(boosts)
     states = {text: state for state, text in enumerate(sorted(parts, key=len))}

@@ -26,7 +26,7 @@ from asr_attn.decoding.hotword_automaton import build_automaton
 from asr_attn.errors import InputError
 from asr_attn.models.decoders import DecoderState
 from asr_attn.text.normalizer import NormalizerConfig, normalize
-from asr_attn.text.tokenizer import SPECIALS, UNK, Tokenizer
+from asr_attn.text.tokenizer import UNK, Tokenizer
 
 DEFAULT_BOOST = 5.0
 """Boost of a phrase that is given without one."""
@@ -95,7 +95,7 @@ def fit_hotword(hotword: Hotword, normalizer: NormalizerConfig, tokenizer: Token
         raise InputError(f"hotword {hotword.phrase!r} has no letters or digits; spell it out")
     if unknown := tokenizer.unknown([phrase]):
         raise InputError(
-            f"hotword {hotword.phrase!r} has characters that the model cannot write "
+            f"hotword {hotword.phrase!r} has {tokenizer.unit} that the model cannot write "
             f"({' '.join(map(repr, unknown))}); spell it with those that it can"
         )
     return replace(hotword, phrase=phrase)
@@ -193,10 +193,15 @@ class HotwordScorer:
         tokenizer: Tokenizer,
         device: torch.device | str = "cpu",
     ) -> None:
-        boosts = {" ".join(h.phrase.split()): h.boost for h in hotwords}
+        boosts = {tokenizer.spell(" ".join(h.phrase.split())): h.boost for h in hotwords}
         if not boosts:
             raise ValueError("a scorer of hotwords needs hotwords")
-        self.automaton = build_automaton(boosts, _spellings(tokenizer)).to(device)
+        spellings = tokenizer.spellings
+        if any(" " in text[1:] for token, text in enumerate(spellings) if token != UNK):
+            raise ValueError(
+                "hotwords need a tokenizer that has spaces at the start of tokens only"
+            )
+        self.automaton = build_automaton(boosts, spellings).to(device)
 
     def start(self, memory: Tensor, lengths: Tensor) -> HotwordState:
         """At the start of a sentence, for a memory (B, S, D)."""
@@ -206,18 +211,3 @@ class HotwordScorer:
         """Read the last tokens (N,): what each next token adds (N, V), and new state."""
         spelling = self.automaton.advance(cast(HotwordState, state).spelling, tokens)
         return self.automaton.score(spelling), HotwordState(spelling)
-
-
-def _spellings(tokenizer: Tokenizer) -> list[str]:
-    """The text that each token adds within a sentence; tokens that open a word bring its space.
-
-    Tokenizers may drop spaces at both ends of a text, so each token is read between two others.
-    """
-    other = next(i for i in range(SPECIALS, len(tokenizer)) if tokenizer.decode([i]).strip())
-    before = len(tokenizer.decode([other]))
-    after = len(tokenizer.decode([other, other])) - before
-    texts = [tokenizer.decode([other, token, other]) for token in range(len(tokenizer))]
-    spellings = [text[before : len(text) - after] for text in texts]
-    if any(" " in text[1:] for token, text in enumerate(spellings) if token != UNK):
-        raise ValueError("hotwords need a tokenizer that has spaces at the start of tokens only")
-    return spellings

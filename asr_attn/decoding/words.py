@@ -22,7 +22,7 @@ class TimedToken:
     """A token of a transcript.
 
     Attributes:
-        text: what it adds to the transcript; spaces are tokens like others.
+        text: what it adds to the transcript, a space before it included.
         ctc: seconds (start, end) by the alignment with CTC; None where CTC cannot tell.
         attention: seconds (start, end) of the middle of its attention (``attention_spans``).
     """
@@ -43,7 +43,8 @@ class Word:
         end: seconds.
         source: "ctc" where CTC tells the times; "attention" where it cannot.
         heard: seconds (start, end) by attention, from the first token's to the last one's.
-        attention: log-probability of its tokens, and of what follows them, by the decoder.
+        attention: log-probability of its tokens by the decoder, and of a space or the end of the
+            sentence after them.
         ctc: mean log-probability of its tokens by CTC, over their spans; without CTC, that of even
             chances.
         agreement: share of its attention that lies where CTC hears it, half of the way to the words
@@ -86,6 +87,7 @@ def words_of(
     by_attention = attention_spans(reading.weights, seconds_per_step)
     size = len(tokenizer)
     found: list[Word] = []
+    starts = {first for first, _ in groups}  # a token of the next word tells nothing of this one
     begin = 0.0
     for (first, last), agreement in zip(groups, _agreement(reading, groups)):
         if reading.ctc:
@@ -107,7 +109,7 @@ def words_of(
                 min(end, duration),
                 "ctc" if reading.ctc else "attention",
                 _clipped(by_attention[first][0], by_attention[last - 1][1], duration),
-                float(reading.log_probs[first : last + 1].sum()),
+                float(reading.log_probs[first : last + (last not in starts)].sum()),
                 ctc,
                 agreement,
             )
@@ -132,8 +134,8 @@ def token_times(
         spans = [_clipped(start, end, duration) for start, end in ends]
     by_attention = attention_spans(reading.weights, seconds_per_step)
     return [
-        TimedToken(tokenizer.decode([token]), span, _clipped(*heard, duration))
-        for token, span, heard in zip(reading.tokens, spans, by_attention)
+        TimedToken(text, span, _clipped(*heard, duration))
+        for text, span, heard in zip(tokenizer.texts(reading.tokens), spans, by_attention)
     ]
 
 

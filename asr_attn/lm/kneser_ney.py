@@ -15,8 +15,9 @@ import numpy as np
 
 from asr_attn.errors import InputError
 from asr_attn.lm.counting import Packing, SortedCounts
+from asr_attn.lm.entropy_pruning import prune_by_entropy
 from asr_attn.lm.ngrams import Array, NgramOrder, Ngrams
-from asr_attn.lm.numbering import START_ID, number_symbols
+from asr_attn.lm.numbering import END_ID, START_ID, number_symbols
 from asr_attn.lm.storage import Workspace
 from asr_attn.lm.suffix_trie import (
     Level,
@@ -40,6 +41,10 @@ class KneserNeyConfig:
     prune: tuple[int, ...] = ()
     """N-grams of length 1, 2, ... that come this often or less are left out; the last number is
     that of all longer ones. Empty: nothing is left out."""
+    entropy: float = 0.0
+    """N-grams are left out if perplexity rises by a smaller share than this without them."""
+    vocabulary: int = 0
+    """Most symbols, the most frequent ones; the rest becomes <unk>. 0: all."""
 
     def __post_init__(self) -> None:
         if self.order < 1:
@@ -53,6 +58,13 @@ class KneserNeyConfig:
                 f"prune {' '.join(map(str, self.prune))}: the first number must be 0, as unigrams "
                 "are never left out, and none may be smaller than the one before"
             )
+        if not 0 <= self.entropy < 1:
+            raise InputError(
+                f"entropy {self.entropy:g} is no share of the perplexity; give a small number such "
+                "as 1e-8"
+            )
+        if self.vocabulary < 0:
+            raise InputError(f"vocabulary {self.vocabulary} must not be negative; 0 takes all")
 
     def threshold(self, k: int) -> int:
         """The threshold for n-grams of length ``k`` + 1."""
@@ -97,7 +109,7 @@ def train(
     Raises:
         InputError: there are no sentences, or a temporary file cannot be written.
     """
-    text = number_symbols(sentences, config.order, workspace, vocabulary)
+    text = number_symbols(sentences, config.order, workspace, vocabulary, config.vocabulary)
     if text.sentences == 0:
         raise InputError("there are no sentences to learn from; give text with words in it")
     size = len(text.symbols)
@@ -113,6 +125,7 @@ def train(
     estimates = [_discounts(count) for count in counts]
     discounts = [FALLBACK if found is None else found for found in estimates]
     orders: list[NgramOrder] = []
+    frequencies: list[Array] = []
     shorter: Array = np.array([1 / (size - 1)])
     sums = _context_sums(levels[0], counts[0], contexts[0], 1, discounts[0], 0, workspace)
     for k, level in enumerate(levels):
@@ -135,12 +148,21 @@ def train(
                 workspace,
             )
         weights = sums.weights if longer < len(levels) else None
-        orders.append(_order(levels, k, probs, weights, config.threshold(k), workspace))
+        kept = _kept(level, config.threshold(k), workspace)
+        orders.append(_order(levels, k, probs, weights, kept, workspace))
+        if config.entropy and longer < len(levels):
+            frequencies.append(level.raw if kept is None else level.raw[kept])
+            if k == 0:  # as what has been read: nothing is read after an end
+                frequencies[0][[START_ID, END_ID]] = text.sentences, 0
         shorter = probs
         on_step()
     fallback = tuple(k for k, found in enumerate(estimates, start=1) if found is None)
+    ngrams = Ngrams(text.symbols, tuple(orders))
+    if config.entropy:
+        ngrams = prune_by_entropy(ngrams, frequencies, config.entropy)
+    on_step()
     return Training(
-        Ngrams(text.symbols, tuple(orders)),
+        ngrams,
         tuple(discounts),
         fallback,
         text.sentences,
@@ -150,7 +172,7 @@ def train(
 
 def steps(order: int) -> int:
     """How many steps the training reports."""
-    return 3 + order
+    return 4 + order
 
 
 def _count(chunks: list[Array], packing: Packing, workspace: Workspace) -> Array:
@@ -236,27 +258,37 @@ def _context_sums(
     return _ContextSums(weights, total)
 
 
+def _kept(level: Level, threshold: int, workspace: Workspace) -> Array | None:
+    """The rows of n-grams that come more often than a threshold; None: all."""
+    if not threshold:
+        return None
+    parts = list(blocks(len(level)))
+    size = sum(int((level.raw[part] > threshold).sum()) for part in parts)
+    kept = workspace.array((size,), np.int64)
+    done = 0
+    for part in parts:
+        rows = np.flatnonzero(level.raw[part] > threshold)
+        kept[done : done + len(rows)] = rows + part.start
+        done += len(rows)
+    return kept
+
+
 def _order(
     levels: list[Level],
     k: int,
     probs: Array,
     weights: Array | None,
-    threshold: int,
+    kept: Array | None,
     workspace: Workspace,
 ) -> NgramOrder:
-    """The n-grams of length ``k`` + 1 that are kept, as they are written."""
-    level = levels[k]
-    kept = len(level)
-    if threshold:
-        kept = sum(int((level.raw[part] > threshold).sum()) for part in blocks(len(level)))
-    words = workspace.array((kept, k + 1), np.int32)
-    log_probs = workspace.array((kept,), np.float32)
-    backoffs = workspace.array((kept,), np.float32)
+    """The n-grams of length ``k`` + 1 as they are written: the rows ``kept``, or all."""
+    size = len(levels[k]) if kept is None else len(kept)
+    words = workspace.array((size, k + 1), np.int32)
+    log_probs = workspace.array((size,), np.float32)
+    backoffs = workspace.array((size,), np.float32)
     done = 0
-    for part in blocks(len(level)):
-        rows = np.arange(part.start, part.stop)
-        if threshold:
-            rows = rows[level.raw[part] > threshold]
+    for part in blocks(size):
+        rows = np.arange(part.start, part.stop) if kept is None else kept[part]
         here = slice(done, done + len(rows))
         words[here] = words_of(levels, k, rows)
         log_probs[here] = np.log10(probs[rows])

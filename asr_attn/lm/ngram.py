@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from asr_attn.lm.arpa import read_arpa
-from asr_attn.lm.automaton import Automaton, build_automaton
+from asr_attn.lm.automaton import Automaton
+from asr_attn.lm.ngram_file import CompiledNgrams, compile_ngrams, is_compiled, read_compiled
 from asr_attn.lm.ngrams import SPECIALS, Array, Ngrams
 
 DENSE_CELLS = 1 << 24
@@ -23,17 +24,18 @@ class NgramModel(nn.Module):
     The module remembers nothing between calls, and moves to a device with ``to``.
 
     Args:
-        ngrams: the model.
+        ngrams: the model, as it is listed or as an automaton.
         dense_cells: contexts × symbols that may be worked out in advance; the empty context is in
             any case.
     """
 
-    def __init__(self, ngrams: Ngrams, dense_cells: int = DENSE_CELLS) -> None:
+    def __init__(self, ngrams: Ngrams | CompiledNgrams, dense_cells: int = DENSE_CELLS) -> None:
         super().__init__()
-        self.symbols = ngrams.symbols
-        self.order = len(ngrams.orders)
+        compiled = compile_ngrams(ngrams) if isinstance(ngrams, Ngrams) else ngrams
+        automaton = compiled.automaton
+        self.symbols = compiled.symbols
+        self.order = len(automaton.lengths)
         self.unknown, self.beginning, self.end = (self.symbols.index(name) for name in SPECIALS)
-        automaton = build_automaton(ngrams)
         # files give it a probability, but it never follows anything
         automaton.log_probs[automaton.keys % automaton.symbols == self.beginning] = -np.inf
         self._first = automaton.start
@@ -73,12 +75,12 @@ class NgramModel(nn.Module):
 
     @classmethod
     def load(cls, path: Path, dense_cells: int = DENSE_CELLS) -> "NgramModel":
-        """Read an ARPA file.
+        """Read an ARPA file, or a compiled one.
 
         Raises:
-            InputError: it cannot be read, or is not a sound ARPA file.
+            InputError: it cannot be read, or is not sound.
         """
-        return cls(read_arpa(path), dense_cells)
+        return cls(read_compiled(path) if is_compiled(path) else read_arpa(path), dense_cells)
 
     def encode(self, symbols: Sequence[str]) -> list[int]:
         """Numbers of symbols, that of <unk> for those that are not known."""

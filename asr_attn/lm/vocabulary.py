@@ -13,14 +13,14 @@ _SHOWN = 5
 
 
 def symbol_of(text: str) -> str:
-    """The symbol of a token that is written as ``text``."""
+    """The symbol of a token that is spelt as ``text``."""
     return SPACE if text == " " else text.replace(" ", SPACE_IN_PIECE)
 
 
 def token_symbols(tokenizer: Tokenizer) -> list[str]:
     """The symbol of every token; the blank, which is none, has that of an unknown one."""
     special = [END if token == EOS else UNKNOWN for token in range(SPECIAL_TOKENS)]
-    own = [symbol_of(tokenizer.decode([i])) for i in range(SPECIAL_TOKENS, len(tokenizer))]
+    own = map(symbol_of, tokenizer.spellings[SPECIAL_TOKENS:])
     return [*special, *own]
 
 

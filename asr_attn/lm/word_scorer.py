@@ -19,11 +19,9 @@ from torch import Tensor, nn
 from asr_attn.lm.lexicon import build_lexicon
 from asr_attn.lm.ngram import NgramModel, spread
 from asr_attn.lm.ngrams import SPECIALS
-from asr_attn.lm.vocabulary import SPACE_IN_PIECE, check_words
+from asr_attn.lm.vocabulary import check_words
 from asr_attn.text.tokenizer import BLANK, EOS, UNK, Tokenizer
 from asr_attn.text.tokenizer import SPECIALS as SPECIAL_TOKENS
-
-_SPACES = " " + SPACE_IN_PIECE
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class WordState:
 
     Attributes:
         nodes: (N,) of the tree: 0 between words, the number of nodes for a word that is not in it.
-        letters: (N,) characters of the word so far.
+        letters: (N,) of the word so far.
         before: (N,) state of the language model before the word.
         after: (N,) the same if the word ends here.
     """
@@ -52,15 +50,15 @@ class WordState:
 class WordScorer(nn.Module):
     """Scores the tokens of words by a model of words.
 
-    A token that is a space ends a word; one that begins with a space (a piece of SentencePiece)
-    ends it and opens the next. A word is known by the tokens that the tokenizer makes of it.
+    A token that is a space ends a word; one that begins with a space (a piece that begins a word)
+    ends it and opens the next. A word is known by its letters, however it is cut into tokens.
 
     Args:
         model: the language model.
         tokenizer: of the recogniser.
-        unknown_character: log-probability of each character of a word that the model does not
-            know, over that of ``<unk>``. When not given, all the tokenizer's symbols are equally
-            likely: minus the logarithm of their number.
+        unknown_character: log-probability of each letter of a word that the model does not know,
+            over that of ``<unk>``. When not given, all the tokenizer's symbols are equally likely:
+            minus the logarithm of their number.
         called: what the language model is called in messages.
 
     Raises:
@@ -84,21 +82,23 @@ class WordScorer(nn.Module):
             unknown_character = -math.log(max(2, self._size - SPECIAL_TOKENS))
         self._unknown_character = unknown_character
         words = [(i, word) for i, word in enumerate(model.symbols) if word not in SPECIALS]
-        spelt = [(i, tokenizer.encode(word)) for i, word in words]
-        spelt = [(i, spelling) for i, spelling in spelt if spelling and UNK not in spelling]
+        spelt = [(i, tokenizer.spell(w)) for i, w in words if w and not tokenizer.unknown([w])]
         check_words(len(spelt), [word for _, word in words], tokenizer, called)
         unigrams = model.rows[0].cpu().numpy()
         self._unknown_value = float(unigrams[model.unknown])
         indices = [i for i, _ in spelt]
+        spellings = list(tokenizer.spellings)
+        lengths = torch.tensor([len(text.removeprefix(" ")) for text in spellings])
+        spaces = torch.tensor([text[:1] == " " for text in spellings])
+        spellings[UNK] = ""  # leads to no word
         lexicon = build_lexicon(
-            [spelling for _, spelling in spelt], indices, unigrams[indices], self._size
+            [spelling for _, spelling in spelt], indices, unigrams[indices], spellings
         )
-        texts = [tokenizer.decode([token]) for token in range(self._size)]
-        lengths = torch.tensor([len(text.strip(_SPACES)) for text in texts])
-        spaces = torch.tensor([text != text.lstrip(_SPACES) for text in texts])
         self._outside = len(lexicon.words)
         self.keys: Tensor
+        self.targets: Tensor
         self.child_tokens: Tensor
+        self.child_best: Tensor
         self.begins: Tensor
         self.words: Tensor
         self.best: Tensor
@@ -107,12 +107,15 @@ class WordScorer(nn.Module):
         self.separating: Tensor
         self.opened: Tensor
         places = np.arange(self._outside + 2) * self._size  # a word outside has no children
+        best = np.append(lexicon.best, 0.0).astype(np.float32)
         for key, values in (
             ("keys", torch.from_numpy(lexicon.keys)),
+            ("targets", torch.from_numpy(lexicon.targets)),
             ("child_tokens", torch.from_numpy(lexicon.keys % self._size)),
+            ("child_best", torch.from_numpy(best[lexicon.targets])),
             ("begins", torch.from_numpy(lexicon.keys.searchsorted(places))),
             ("words", torch.from_numpy(np.append(lexicon.words, -1))),
-            ("best", torch.from_numpy(np.append(lexicon.best, 0.0).astype(np.float32))),
+            ("best", torch.from_numpy(best)),
             ("lengths", lengths),
             ("closing", spaces),
             ("separating", spaces & (lengths == 0)),
@@ -162,7 +165,7 @@ class WordScorer(nn.Module):
         letters = torch.where(closing, 0, state.letters) + self.lengths[tokens]
         key = nodes * self._size + tokens
         place = torch.searchsorted(self.keys, key).clamp_(max=len(self.keys) - 1)
-        child = torch.where(self.keys[place] == key, place + 1, self._outside)
+        child = torch.where(self.keys[place] == key, self.targets[place], self._outside)
         start = tokens == EOS
         nodes = torch.where(self.separating[tokens] | start, 0, child)
         before = torch.where(closing, state.after, state.before)
@@ -173,7 +176,7 @@ class WordScorer(nn.Module):
         """Put the look-ahead of the children of ``nodes`` (N,) into ``values`` (N, V)."""
         begins = self.begins[nodes]
         line, place = spread(begins, self.begins[nodes + 1] - begins)
-        values[line, self.child_tokens[place]] = self.best[place + 1]
+        values[line, self.child_tokens[place]] = self.child_best[place]
         return values
 
     def _outside_values(self, letters: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from asr_attn.models.asr import AsrModel
-from asr_attn.text.tokenizer import EOS, UNK, CharTokenizer
+from asr_attn.text.tokenizer import EOS, UNK, CharTokenizer, Tokenizer
 from tests.decoding.test_ctc_prefix import by_enumeration
 from tests.decoding.test_hotword_automaton import occurrences
 from tests.lm.brute_force import Gram, log10_prob
@@ -68,10 +68,15 @@ class Text:
 
 @torch.inference_mode()
 def every_text(
-    network: AsrModel, ngrams: Table, words: Table, bonus: float, memory: Tensor
+    network: AsrModel,
+    ngrams: Table,
+    words: Table,
+    bonus: float,
+    memory: Tensor,
+    tokenizer: Tokenizer = LETTERS,
 ) -> list[Text]:
     """All outputs for one utterance (S, D): up to S tokens and an end, or one more and no end."""
-    steps, size = len(memory), len(LETTERS)
+    steps, size = len(memory), len(tokenizer)
     log_probs = network.ctc_log_probs(memory[None])[0].double()
     prefixes, _ = by_enumeration(log_probs)
     found = []
@@ -82,12 +87,12 @@ def every_text(
         for row, attention, steps_covered in zip(rows, read, covered, strict=True):
             ended = row[-1] == EOS
             tokens = row[:-1] if ended else row
-            text = LETTERS.decode(tokens)
+            text = tokenizer.decode(tokens)
             parts = {
                 "attention": attention,
                 "ctc": whole_ctc(log_probs, tokens) if ended else log(prefixes[tokens]),
                 "length": bonus * len(tokens),
-                "language model": ngram_of(ngrams, text, ended),
+                "language model": ngram_of(ngrams, tokens, ended, tokenizer),
                 "words": words_log_prob(words, text.split())
                 if ended
                 else words_so_far(words, text),
@@ -116,9 +121,10 @@ def whole_ctc(log_probs: Tensor, tokens: tuple[int, ...]) -> float:
     return -float(functional.ctc_loss(log_probs, targets, *sizes, reduction="sum"))
 
 
-def ngram_of(table: Table, text: str, ended: bool) -> float:
-    names = {" ": "<space>", "\u2047": "<unk>"}
-    symbols = ["<s>", *(names.get(sign, sign) for sign in text), *["</s>"] * ended]
+def ngram_of(table: Table, tokens: tuple[int, ...], ended: bool, tokenizer: Tokenizer) -> float:
+    names = {" ": "<space>", "\u2047": "<unk>", " \u2047": "<unk>"}
+    spelt = [tokenizer.spellings[token] for token in tokens]
+    symbols = ["<s>", *(names.get(s, s.replace(" ", "\u2581")) for s in spelt), *["</s>"] * ended]
     ends = range(1, len(symbols))
     return LN_10 * sum(log10_prob(table, symbols[:i], symbols[i], 3) for i in ends)
 

@@ -12,7 +12,14 @@ from asr_attn.decoding.alignment import (
     word_boundaries,
     word_tokens,
 )
-from asr_attn.text.tokenizer import BLANK, CharTokenizer
+from asr_attn.text.tokenizer import (
+    BLANK,
+    BpeTokenizer,
+    ByteTokenizer,
+    CharTokenizer,
+    UnigramTokenizer,
+    WordTokenizer,
+)
 
 VOCABULARY = 4
 
@@ -118,6 +125,35 @@ def test_ctc_tells_only_what_it_has_learnt():
     assert likely_spans(trained, [4, 8, 4, 8]) == ()  # not what was heard
     assert likely_spans(trained, [5] * 12) == ()  # too long
     assert likely_spans(trained, []) == ()
+
+
+TOKENIZERS = {
+    "bpe": BpeTokenizer((" ab", " ", "é的", "a", "b", "c", "é", "的", "ab")),
+    "unigram": UnigramTokenizer((" a", "b", " ", "a", "c", "é", "的"), (-1.0,) * 7),
+    "bytes": ByteTokenizer(),
+    "words": WordTokenizer(("ab", "é的", "c")),
+}
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+@pytest.mark.parametrize("text", ["ab c", "", "é的", "c é的 ab xé", "xx xx", "a é"])
+def test_words_of_tokens_of_every_kind(text, kind):
+    tokenizer = TOKENIZERS[kind]
+    tokens = tokenizer.encode(text)
+    words = word_tokens(tokens, tokenizer)
+    decoded = [tokenizer.decode(tokens[first:last]).strip() for first, last in words]
+    assert decoded == tokenizer.decode(tokens).split()
+    assert len(words) == len(text.split())
+
+
+def test_words_of_sampled_pieces():
+    tokenizer = TOKENIZERS["unigram"]
+    random = np.random.default_rng(0)
+    for _ in range(30):
+        tokens = tokenizer.sample("ab cab é的", 0.1, random)
+        words = word_tokens(tokens, tokenizer)
+        decoded = [tokenizer.decode(tokens[first:last]).strip() for first, last in words]
+        assert decoded == ["ab", "cab", "é的"]
 
 
 @pytest.mark.parametrize("text", ["ab c", " ab  c ", "", "  ", "a", "a b c", "abc "])

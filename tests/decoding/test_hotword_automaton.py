@@ -2,19 +2,31 @@
 
 import re
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asr_attn.decoding.hotwords import Hotword, HotwordScorer, HotwordState
-from asr_attn.text.tokenizer import BLANK, EOS, SPECIALS, UNK, CharTokenizer
+from asr_attn.text.tokenizer import (
+    BLANK,
+    EOS,
+    SPECIALS,
+    UNK,
+    BpeTokenizer,
+    ByteTokenizer,
+    CharTokenizer,
+    SubwordTokenizer,
+    UnigramTokenizer,
+    WordTokenizer,
+)
 
 LETTERS = CharTokenizer.train(["abcdefghijklmnopqrstuvwxyz '"])
 
 
 class PieceTokenizer:
-    """Subwords: some bring the space before them; a text loses its first space when decoded."""
+    """Subwords, some of which bring the space before them."""
 
     pieces = (" ", " a", " b", " ab", "a", "b", "ab", "ba", " aba", "c", " ca", "bc", "a")
 
@@ -28,12 +40,12 @@ class PieceTokenizer:
             text = text[len(self.pieces[choice]) :]
         return ids
 
-    def decode(self, ids: list[int]) -> str:
-        texts = {BLANK: "", EOS: "", UNK: " \u2047 "}
-        return "".join(texts[i] if i in texts else self.pieces[i - SPECIALS] for i in ids).strip()
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        return ("", "", "\u2047", *self.pieces)
 
-    def __len__(self) -> int:
-        return SPECIALS + len(self.pieces)
+    def spell(self, text: str) -> str:
+        return text
 
 
 def start(scorer: HotwordScorer, count: int = 1) -> HotwordState:
@@ -183,6 +195,33 @@ def test_tokens_that_are_words():
     assert gains(scorer_of({"b": 3.0}, tokenizer), [a, b, b]) == pytest.approx([0, 3, 3, 0])
     found = gains(scorer_of({"a b": 6.0}, tokenizer), [a, a, b])
     assert found == pytest.approx([2, 0, 4, 0])  # two of the three characters at once
+
+
+TEXT = "né de né 的 né de"
+PHRASES_OF_MANY_KINDS = {"né": 2.0, "né de": 3.0, "de": -1.0, "的": 5.0}
+
+
+@pytest.mark.parametrize(
+    "tokenizer",
+    [
+        ByteTokenizer(),
+        WordTokenizer(("né", "de", "的")),
+        BpeTokenizer((" n", "né", " d", " ", "n", "é", "d", "e", "的")),
+        UnigramTokenizer((" né", " d", " ", "n", "é", "d", "e", "的"), (-1.0,) * 8),
+    ],
+    ids=lambda tokenizer: tokenizer.KIND,
+)
+def test_every_kind_of_tokenizer(tokenizer):
+    scorer = scorer_of(PHRASES_OF_MANY_KINDS, tokenizer)
+    found = gains(scorer, tokenizer.encode(TEXT))
+    assert sum(found) == pytest.approx(expected(PHRASES_OF_MANY_KINDS, TEXT))
+    assert sum(gains(scorer, tokenizer.encode("dé 的的 n"))) == pytest.approx(0.0)
+    if isinstance(tokenizer, SubwordTokenizer):
+        random = np.random.default_rng(0)
+        for _ in range(20):
+            ids = tokenizer.sample(TEXT, 0.5, random)
+            total = sum(gains(scorer, ids))
+            assert total == pytest.approx(expected(PHRASES_OF_MANY_KINDS, TEXT), abs=1e-4)
 
 
 def test_no_rows():

@@ -15,7 +15,7 @@ from asr_attn.decoding.hotwords import (
 from asr_attn.decoding.hypothesis import SearchConfig
 from asr_attn.errors import InputError
 from asr_attn.text.normalizer import NormalizerConfig
-from asr_attn.text.tokenizer import CharTokenizer
+from asr_attn.text.tokenizer import CharTokenizer, WordTokenizer
 
 LETTERS = CharTokenizer.train(["abcdefghijklmnopqrstuvwxyz '"])
 PLAIN = NormalizerConfig()
@@ -86,6 +86,11 @@ def test_phrases_are_written_as_the_recogniser_writes():
 def test_refuses_phrases_that_cannot_be_written(phrase, message):
     with pytest.raises(InputError, match=message):
         fit_hotword(Hotword(phrase), PLAIN, LETTERS)
+
+
+def test_words_that_cannot_be_written_are_called_words():
+    with pytest.raises(InputError, match=r"'new oslo' has words that .* \('oslo'\)"):
+        fit_hotword(Hotword("new oslo"), PLAIN, WordTokenizer(("new", "york")))
 
 
 def test_reads_a_list(tmp_path):

@@ -13,7 +13,13 @@ from asr_attn.decoding.words import (
     words_of,
 )
 from asr_attn.models.confidence import Calibration
-from asr_attn.text.tokenizer import EOS, CharTokenizer
+from asr_attn.text.tokenizer import (
+    EOS,
+    BpeTokenizer,
+    ByteTokenizer,
+    CharTokenizer,
+    Tokenizer,
+)
 
 TOKENIZER = CharTokenizer.train(["ab "])
 SPACE, A, B = TOKENIZER.encode(" ab")
@@ -26,9 +32,15 @@ def weights_at(places: list[int], steps: int) -> np.ndarray:
     return weights
 
 
-def reading(text: str, places: list[int], spans: list[tuple[int, int]], steps: int = 20) -> Reading:
+def reading(
+    text: str,
+    places: list[int],
+    spans: list[tuple[int, int]],
+    steps: int = 20,
+    tokenizer: Tokenizer = TOKENIZER,
+) -> Reading:
     """A reading whose attention looks at one step for each token, that of the end included."""
-    tokens = TOKENIZER.encode(text)
+    tokens = tokenizer.encode(text)
     return Reading(
         tuple(tokens),
         weights_at(places, steps),
@@ -66,6 +78,27 @@ def test_tokens_have_the_times_of_both():
     assert words[0].heard == pytest.approx((0.3, 0.6))
     without = token_times(reading("ab", [3, 5, 8], []), TOKENIZER, SECONDS, 2.0)
     assert [t.ctc for t in without] == [None, None]
+
+
+def test_a_word_of_pieces_does_not_pay_for_the_next_one():
+    pieces = BpeTokenizer((" ab", "ab", " ", "a", "b", "é"))
+    given = reading("ab é ab", [3, 5, 8, 11, 15], [(2, 4), (5, 6), (7, 9), (11, 14)], 20, pieces)
+    assert [pieces.spellings[token] for token in given.tokens] == [" ab", " ", "é", " ab"]
+    found = words_of(given, pieces, SECONDS, 2.0)
+    assert [(w.text, w.tokens) for w in found] == [("ab", (0, 1)), ("é", (2, 3)), ("ab", (3, 4))]
+    # a space and the end of the sentence tell that a word is over; the next word's piece does not
+    assert [w.attention for w in found] == pytest.approx([-0.1 - 0.2, -0.3, -0.4 - 0.5])
+    assert [w.start for w in found] == pytest.approx([0.2, 0.7, 1.1])
+    assert [t.text for t in token_times(given, pieces, SECONDS, 2.0)] == ["ab", " ", "é", " ab"]
+
+
+def test_characters_of_several_bytes_have_one_time():
+    given = reading(
+        "é a", [3, 5, 8, 11, 15], [(2, 4), (5, 6), (7, 9), (11, 14)], 20, ByteTokenizer()
+    )
+    found = words_of(given, ByteTokenizer(), SECONDS, 2.0)
+    assert [(w.text, w.tokens) for w in found] == [("é", (0, 2)), ("a", (3, 4))]
+    assert [w.end for w in found] == pytest.approx([0.6, 1.4])
 
 
 def test_agreement_is_the_attention_in_the_stretch_of_the_word():

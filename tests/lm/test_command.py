@@ -100,6 +100,27 @@ def test_pruning_and_little_memory(asr, text, tmp_path):
     assert sizes[0] == sizes[1] > sizes[2]
 
 
+def test_compiled_models_score_the_same(asr, text, tmp_path):
+    arpa, trained, packed = (tmp_path / name for name in ("a.arpa", "trained.npz", "packed.npz"))
+    for output in (arpa, trained):
+        assert asr("train", text, "--order", 3, "--output", output)[0] == 0
+    assert asr("pack", arpa, "--output", packed)[0] == 0
+    figures = []
+    for model in (arpa, trained, packed):
+        code, out, _ = asr("score", model, text, "--format", "json")
+        assert code == 0
+        figures.append(json.loads(out)["perplexity"])
+    assert figures[1:] == pytest.approx(figures[:1] * 2, rel=1e-5)
+
+
+def test_entropy_and_vocabulary_make_small_models(asr, text, tmp_path):
+    output = tmp_path / "small.arpa"
+    arguments = ("--order", 3, "--entropy", 0.9, "--vocabulary", 2, "--normalize")
+    assert asr("train", text, *arguments, "--output", output)[0] == 0
+    assert set(read_arpa(output).symbols) == {"<unk>", "<s>", "</s>", "a", "bad"}
+    assert [len(order) for order in read_arpa(output).orders] == [5, 0, 0]
+
+
 def test_mistakes_are_one_sentence(asr, text, tmp_path):
     empty, output = tmp_path / "empty.txt", tmp_path / "a.arpa"
     empty.write_text("\n \n", encoding="utf-8")
@@ -120,6 +141,10 @@ def test_mistakes_are_one_sentence(asr, text, tmp_path):
         (("train", text, "--order", 2, "--prune", 1, *to), "first number must be 0"),
         (("train", text, "--order", 2, "--memory", 1, *to), "--memory 1 is too little"),
         (("train", text, "--order", 2, "--model", tmp_path / "no", *to), "no such model file"),
+        (("train", text, "--order", 2, "--entropy", 2, *to), "entropy 2"),
+        (("train", text, "--order", 2, "--vocabulary", -2, *to), "vocabulary -2"),
+        (("pack", made, *to), "ends in .npz"),
+        (("pack", tmp_path / "no.arpa", "--output", tmp_path / "a.npz"), "no such language model"),
         (("score", made, empty), "no words"),
         (("score", made, tmp_path / "no.txt"), "no.txt: there is no such text"),
         (("score", tmp_path / "no.arpa", text), "no.arpa: there is no such language model"),
@@ -134,7 +159,7 @@ def test_mistakes_are_one_sentence(asr, text, tmp_path):
     assert not output.exists()
 
 
-@pytest.mark.parametrize("command", ["train", "score"])
+@pytest.mark.parametrize("command", ["train", "score", "pack"])
 def test_help_has_examples(asr, command):
     code, out, _ = asr(command, "--help")
     assert code == 0

@@ -6,10 +6,21 @@ import torch
 from asr_attn.decoding.beam import beam_search
 from asr_attn.decoding.hypothesis import SearchConfig
 from asr_attn.errors import InputError
+from asr_attn.lm.arpa import write_arpa
+from asr_attn.lm.loading import load_scorer
 from asr_attn.lm.ngram import NgramModel
 from asr_attn.lm.scorer import NgramScorer
 from asr_attn.lm.vocabulary import token_symbols
-from asr_attn.text.tokenizer import BLANK, EOS, UNK, CharTokenizer
+from asr_attn.text.tokenizer import (
+    BLANK,
+    EOS,
+    SPECIALS,
+    UNK,
+    BpeTokenizer,
+    ByteTokenizer,
+    CharTokenizer,
+    WordTokenizer,
+)
 from tests.lm.brute_force import log10_prob, table_of
 
 LN_10 = math.log(10)
@@ -101,6 +112,30 @@ def test_models_of_other_tokens_are_refused(ngrams):
         with pytest.raises(InputError, match=words) as caught:
             NgramScorer(NgramModel(ngrams), other, "lm.arpa")
         assert str(caught.value).startswith("lm.arpa: ")
+
+
+@pytest.mark.parametrize(
+    "tokenizer",
+    [
+        BpeTokenizer((" the", "the", " ", "t", "h", "e")),
+        ByteTokenizer(),
+        WordTokenizer(("the", "a")),
+    ],
+    ids=lambda tokenizer: tokenizer.KIND,
+)
+def test_tokens_of_every_kind_have_symbols_of_their_own(tokenizer, trained, tmp_path):
+    symbols = token_symbols(tokenizer)
+    own = symbols[SPECIALS:]
+    assert len(set(own)) == len(tokenizer) - SPECIALS
+    assert all(len(symbol.split()) == 1 and symbol.isprintable() for symbol in own)
+    tokens = tokenizer.encode("the a the")
+    text = [[symbols[token] for token in tokens]] * 3
+    path = tmp_path / "lm.arpa"
+    write_arpa(path, trained(text, 2, vocabulary=symbols))
+    scorer = load_scorer(path, tokenizer)
+    assert isinstance(scorer, NgramScorer)
+    log_probs, _ = scorer.score(torch.tensor([EOS]), started(scorer, 1))
+    assert int(log_probs[0].argmax()) == tokens[0]
 
 
 def test_unknown_characters_are_unknown_symbols(scorer):
