@@ -1,19 +1,18 @@
 """The recogniser's network: waveforms in, memory and token distributions out."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import cast
 
 from torch import Tensor, nn
 
-from asr_attn.audio.augmentation import (
-    AugmentationConfig,
-    perturb_vocal_tract,
-    spec_augment,
-)
+from asr_attn.audio.augmentation import AugmentationConfig
+from asr_attn.audio.feature_augmentation import perturb_features
 from asr_attn.audio.features import FeaturesConfig, LogMel
 from asr_attn.models.decoders import DECODERS, Decoder, DecoderConfig, LstmDecoderConfig
 from asr_attn.models.decoders.transformer import TransformerDecoderConfig, check_attention
-from asr_attn.models.encoders import ENCODERS, EncoderConfig, ListenerConfig
+from asr_attn.models.encoders import ENCODERS, Encoder, EncoderConfig, ListenerConfig
+from asr_attn.models.encoders.interface import Memory
 from asr_attn.nn.attention import AttentionConfig, SoftAttentionConfig
 
 
@@ -67,14 +66,35 @@ class AsrModel(nn.Module):
         Returns:
             memory (B, S, D), float32, zero where padded, and lengths (B,) in memory steps.
         """
+        return self.encode_layers(waveforms, lengths, (), augmentation)[-1]
+
+    def encode_layers(
+        self,
+        waveforms: Tensor,
+        lengths: Tensor,
+        layers: Collection[int],
+        augmentation: AugmentationConfig | None = None,
+    ) -> list[Memory]:
+        """Turn waveforms into memory, and show what some layers of the encoder make of them.
+
+        Args:
+            waveforms: (B, samples) at the features' sample rate, zero where padded.
+            lengths: (B,) samples of each.
+            layers: numbers of layers of the encoder, the lowest being 1.
+            augmentation: how to vary the features; not at all when not given.
+
+        Returns:
+            The outputs of these layers and then the memory, each as ``encode`` gives it. The CTC
+            head takes all of them.
+        """
         features, frames = self.features(waveforms, lengths)
         if augmentation is not None:
-            if augmentation.vocal_tract:
-                centres = self.features.centres
-                features = perturb_vocal_tract(features, centres, augmentation.vocal_tract)
-            features = spec_augment(features, frames, augmentation)
-        memory, steps = self.encoder(features, frames)
-        return memory.float(), steps
+            features = perturb_features(features, frames, self.features.centres, augmentation)
+        if layers:
+            found = cast(Encoder, self.encoder).outputs(features, frames, layers)
+        else:
+            found = [self.encoder(features, frames)]
+        return [(memory.float(), steps) for memory, steps in found]
 
     def ctc_log_probs(self, memory: Tensor) -> Tensor:
         """CTC log-probabilities (B, S, V), float32, of memory (B, S, D)."""
@@ -91,6 +111,11 @@ class AsrModel(nn.Module):
     def reduction(self) -> int:
         """Feature frames per memory step."""
         return cast(int, self.encoder.reduction)
+
+    @property
+    def encoder_depth(self) -> int:
+        """Layers of the encoder."""
+        return cast(int, self.encoder.depth)
 
     def parameter_count(self) -> int:
         """Number of trained numbers."""

@@ -1,10 +1,11 @@
 """The default listener: convolution, pyramidal bidirectional LSTM layers, self-attention."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from asr_attn.models.encoders.interface import EncoderConfig
+from asr_attn.models.encoders.interface import EncoderConfig, LayeredEncoder, Memory
 from asr_attn.nn.dropout import Dropout
 from asr_attn.nn.masking import attention_mask, zero_padding
 from asr_attn.nn.multihead import TransformerLayer
@@ -64,7 +65,7 @@ class ListenerConfig(EncoderConfig):
         return int(self.stride * 2**self.halvings)
 
 
-class Listener(nn.Module):
+class Listener(LayeredEncoder):
     """Convolution, pyramidal bidirectional LSTM layers, self-attention.
 
     The listener of Listen, Attend and Spell (Chan et al. 2016) with a strided convolution below,
@@ -81,6 +82,7 @@ class Listener(nn.Module):
         size = config.hidden_size
         self.output_size = size
         self.reduction = config.reduction
+        self.depth = config.recurrent_layers + config.attention_layers
         self.halvings = config.halvings
         self.subsampling = ConvSubsampling(input_size, size, config.kernel_size, config.stride)
         self.recurrent = nn.ModuleList(
@@ -95,22 +97,21 @@ class Listener(nn.Module):
         self.norm = nn.LayerNorm(size)
         self.dropout = Dropout(config.dropout)
 
-    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode.
-
-        Args:
-            features: (B, T, D).
-            lengths: (B,) frames.
-
-        Returns:
-            memory (B, S, hidden_size), zero where padded, and lengths (B,).
-        """
+    def outputs(
+        self, features: Tensor, lengths: Tensor, layers: Collection[int] = ()
+    ) -> list[Memory]:
+        """See ``Encoder.outputs``; the LSTM layers are counted first."""
         x, lengths = self.subsampling(features, lengths)
+        taken = []
         for i, (layer, norm) in enumerate(zip(self.recurrent, self.norms, strict=True)):
             if 1 <= i <= self.halvings:
                 x, lengths = join_pairs(x, lengths)
             x = zero_padding(self.dropout(norm(layer(x, lengths))), lengths)
+            if i + 1 in layers:
+                taken.append((zero_padding(self.norm(x), lengths), lengths))
         mask = attention_mask(lengths, x.size(1))
-        for transformer in self.layers:
+        for number, transformer in enumerate(self.layers, start=len(self.recurrent) + 1):
             x = transformer(x, mask)
-        return zero_padding(self.norm(x), lengths), lengths
+            if number in layers:
+                taken.append((zero_padding(self.norm(x), lengths), lengths))
+        return [*taken, (zero_padding(self.norm(x), lengths), lengths)]

@@ -1,10 +1,11 @@
 """The listener of Listen, Attend and Spell: a pyramid of bidirectional LSTM layers."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from asr_attn.models.encoders.interface import EncoderConfig
+from asr_attn.models.encoders.interface import EncoderConfig, LayeredEncoder, Memory
 from asr_attn.nn.dropout import Dropout
 from asr_attn.nn.masking import zero_padding
 from asr_attn.nn.recurrent import BidirectionalLSTM
@@ -32,7 +33,7 @@ class PyramidConfig(EncoderConfig):
             raise ValueError(f"encoder.dropout must be at least 0 and below 1, not {self.dropout}")
 
 
-class Pyramid(nn.Module):
+class Pyramid(LayeredEncoder):
     """The listener of Chan et al. 2016, section 3.1: each upper layer reads pairs of steps.
 
     Args:
@@ -45,25 +46,23 @@ class Pyramid(nn.Module):
         size = config.hidden_size
         self.output_size = size
         self.reduction = 2**config.halvings
+        self.depth = config.halvings + 1
         self.layers = nn.ModuleList(
             BidirectionalLSTM(input_size if i == 0 else 2 * size, size)
             for i in range(config.halvings + 1)
         )
         self.dropout = Dropout(config.dropout)
 
-    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode.
-
-        Args:
-            features: (B, T, D).
-            lengths: (B,) frames.
-
-        Returns:
-            memory (B, S, hidden_size), zero where padded, and lengths (B,).
-        """
+    def outputs(
+        self, features: Tensor, lengths: Tensor, layers: Collection[int] = ()
+    ) -> list[Memory]:
+        """See ``Encoder.outputs``."""
         x = zero_padding(features, lengths)
+        taken = []
         for i, layer in enumerate(self.layers):
             if i > 0:
                 x, lengths = join_pairs(x, lengths)
             x = self.dropout(layer(x, lengths))
-        return x, lengths
+            if i + 1 in layers:
+                taken.append((x, lengths))
+        return [*taken, (x, lengths)]

@@ -1,11 +1,12 @@
 """What encoders made of self-attention share: their settings, and what is below their layers."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
-from asr_attn.models.encoders.interface import EncoderConfig
+from asr_attn.models.encoders.interface import EncoderConfig, LayeredEncoder, Memory
 from asr_attn.nn.dropout import Dropout
 from asr_attn.nn.masking import Span, attention_mask, zero_padding
 from asr_attn.nn.positions import POSITIONS, add_sinusoids
@@ -28,6 +29,9 @@ class SelfAttentiveConfig(EncoderConfig):
     """Filters of each of the two convolutions that quarter the frames."""
     dropout: float = 0.1
     """Probability of dropout on the branches of a layer."""
+    stochastic_depth: float = 0.0
+    """Probability in training that an utterance skips the last layer; it falls evenly to 0 below
+    the first (Huang et al. 2016)."""
     positions: str = "relative"
     """What tells self-attention the order: none, sinusoidal, relative or rotary."""
     window_back: int = -1
@@ -49,6 +53,11 @@ class SelfAttentiveConfig(EncoderConfig):
             raise ValueError("encoder.feedforward_size and channels must be at least 1")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"encoder.dropout must be at least 0 and below 1, not {self.dropout}")
+        if not 0 <= self.stochastic_depth < 1:
+            raise ValueError(
+                "encoder.stochastic_depth must be at least 0 and below 1, not "
+                f"{self.stochastic_depth}"
+            )
         if self.hidden_size % self.heads or self.hidden_size % 2:
             raise ValueError(
                 f"encoder.hidden_size={self.hidden_size} must be even and a multiple of "
@@ -99,6 +108,11 @@ class SelfAttentiveConfig(EncoderConfig):
         return Span(self.window_back, ahead, self.chunk, self.left_chunks)
 
     @property
+    def skipped(self) -> tuple[float, ...]:
+        """Probability of each layer to be skipped."""
+        return tuple(self.stochastic_depth * (i + 1) / self.layers for i in range(self.layers))
+
+    @property
     def causal_convolution(self) -> bool:
         """Whether convolutions look back only: centred ones would see beyond a chunk's end."""
         return self.causal or self.chunk > 0
@@ -135,7 +149,7 @@ class Frontend(nn.Module):
         return self.dropout(x), lengths, attention_mask(lengths, x.size(1), self.config.span)
 
 
-class ConvolvingEncoder(nn.Module):
+class ConvolvingEncoder(LayeredEncoder):
     """The frontend and layers that convolve as well as attend.
 
     With ``causal`` or ``chunk`` the convolutions of the layers look back only; a window limits the
@@ -155,21 +169,40 @@ class ConvolvingEncoder(nn.Module):
         self.frontend = Frontend(input_size, config)
         self.reduction = self.frontend.reduction
         self.layers = nn.ModuleList(layers)
+        self.depth = config.layers
+        self.skipped = config.skipped
 
-    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode.
-
-        Args:
-            features: (B, T, D).
-            lengths: (B,) frames.
-
-        Returns:
-            memory (B, S, hidden_size), zero where padded, and lengths (B,).
-        """
+    def outputs(
+        self, features: Tensor, lengths: Tensor, layers: Collection[int] = ()
+    ) -> list[Memory]:
+        """See ``Encoder.outputs``."""
         x, lengths, mask = self.frontend(features, lengths)
-        for layer in self.layers:
-            x = layer(x, lengths, mask)
-        return zero_padding(x, lengths), lengths
+        taken = []
+        for number, (layer, share) in enumerate(zip(self.layers, self.skipped, strict=True), 1):
+            x = perhaps_skip(x, layer(x, lengths, mask), share if self.training else 0.0)
+            if number in layers:
+                taken.append((zero_padding(x, lengths), lengths))
+        return [*taken, (zero_padding(x, lengths), lengths)]
+
+
+def perhaps_skip(before: Tensor, after: Tensor, probability: float) -> Tensor:
+    """Stochastic depth (Huang et al. 2016): undo what a layer did to some of the utterances.
+
+    What it did to the others is scaled up, so that the expectation is what the layer does. The
+    layer has been computed for all, so that its parameters always have a gradient.
+
+    Args:
+        before: (B, S, D) input of the layer.
+        after: (B, S, D) its output.
+        probability: of an utterance to skip the layer; with 0 all is as the layer left it.
+
+    Returns:
+        (B, S, D).
+    """
+    if probability == 0.0:
+        return after
+    kept = torch.rand(before.size(0), 1, 1, device=before.device) >= probability
+    return before + (after - before) * (kept.to(after.dtype) / (1.0 - probability))
 
 
 def check_kernel(key: str, size: int) -> None:

@@ -1,10 +1,12 @@
 """The Transformer encoder above convolutional subsampling."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from asr_attn.models.encoders.self_attentive import Frontend, SelfAttentiveConfig
+from asr_attn.models.encoders.interface import LayeredEncoder, Memory
+from asr_attn.models.encoders.self_attentive import Frontend, SelfAttentiveConfig, perhaps_skip
 from asr_attn.nn.masking import zero_padding
 from asr_attn.nn.multihead import TransformerLayer
 
@@ -22,7 +24,7 @@ class TransformerConfig(SelfAttentiveConfig):
     """What tells self-attention the order: none, sinusoidal, relative or rotary."""
 
 
-class Transformer(nn.Module):
+class Transformer(LayeredEncoder):
     """Two strided convolutions and Transformer layers (Speech-Transformer, Dong et al. 2018).
 
     The layers have their norms before the branches.
@@ -38,6 +40,8 @@ class Transformer(nn.Module):
         self.output_size = size
         self.frontend = Frontend(input_size, config)
         self.reduction = self.frontend.reduction
+        self.depth = config.layers
+        self.skipped = config.skipped
         self.layers = nn.ModuleList(
             TransformerLayer(
                 size, config.heads, config.feedforward_size, config.dropout, config.positions
@@ -46,17 +50,14 @@ class Transformer(nn.Module):
         )
         self.norm = nn.LayerNorm(size)
 
-    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode.
-
-        Args:
-            features: (B, T, D).
-            lengths: (B,) frames.
-
-        Returns:
-            memory (B, S, hidden_size), zero where padded, and lengths (B,).
-        """
+    def outputs(
+        self, features: Tensor, lengths: Tensor, layers: Collection[int] = ()
+    ) -> list[Memory]:
+        """See ``Encoder.outputs``."""
         x, lengths, mask = self.frontend(features, lengths)
-        for layer in self.layers:
-            x = layer(x, mask)
-        return zero_padding(self.norm(x), lengths), lengths
+        taken = []
+        for number, (layer, share) in enumerate(zip(self.layers, self.skipped, strict=True), 1):
+            x = perhaps_skip(x, layer(x, mask), share if self.training else 0.0)
+            if number in layers:
+                taken.append((zero_padding(self.norm(x), lengths), lengths))
+        return [*taken, (zero_padding(self.norm(x), lengths), lengths)]

@@ -1,10 +1,11 @@
 """Convolutions in the manner of VGG below bidirectional LSTM layers."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from asr_attn.models.encoders.interface import EncoderConfig
+from asr_attn.models.encoders.interface import EncoderConfig, LayeredEncoder, Memory
 from asr_attn.nn.dropout import Dropout
 from asr_attn.nn.masking import zero_padding
 from asr_attn.nn.recurrent import BidirectionalLSTM
@@ -34,7 +35,7 @@ class VggBlstmConfig(EncoderConfig):
             raise ValueError(f"encoder.dropout must be at least 0 and below 1, not {self.dropout}")
 
 
-class VggBlstm(nn.Module):
+class VggBlstm(LayeredEncoder):
     """Two VGG blocks, which quarter the frames, and bidirectional LSTM layers (Hori et al. 2017).
 
     A layer norm follows each LSTM layer.
@@ -50,6 +51,7 @@ class VggBlstm(nn.Module):
         self.output_size = size
         self.subsampling = VggSubsampling(input_size, config.channels)
         self.reduction = self.subsampling.reduction
+        self.depth = config.layers
         self.recurrent = nn.ModuleList(
             BidirectionalLSTM(self.subsampling.output_size if i == 0 else size, size)
             for i in range(config.layers)
@@ -57,17 +59,14 @@ class VggBlstm(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(size) for _ in range(config.layers))
         self.dropout = Dropout(config.dropout)
 
-    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode.
-
-        Args:
-            features: (B, T, D).
-            lengths: (B,) frames.
-
-        Returns:
-            memory (B, S, hidden_size), zero where padded, and lengths (B,).
-        """
+    def outputs(
+        self, features: Tensor, lengths: Tensor, layers: Collection[int] = ()
+    ) -> list[Memory]:
+        """See ``Encoder.outputs``."""
         x, lengths = self.subsampling(features, lengths)
-        for layer, norm in zip(self.recurrent, self.norms, strict=True):
+        taken = []
+        for number, (layer, norm) in enumerate(zip(self.recurrent, self.norms, strict=True), 1):
             x = zero_padding(self.dropout(norm(layer(x, lengths))), lengths)
-        return x, lengths
+            if number in layers:
+                taken.append((x, lengths))
+        return [*taken, (x, lengths)]
