@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from asr_attn.evaluation.explanations import explain
     from asr_attn.recognizer import Recognizer, Transcript, load
 
-__all__ = ["Recognizer", "Transcript", "__version__", "load"]
+__all__ = ["Recognizer", "Transcript", "__version__", "explain", "load"]
 
 
 def __getattr__(name: str) -> Any:
@@ -19,4 +20,8 @@ def __getattr__(name: str) -> Any:
         from asr_attn import recognizer
 
         return getattr(recognizer, name)
+    if name == "explain":
+        from asr_attn.evaluation.explanations import explain
+
+        return explain
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,6 +16,7 @@ from asr_attn.commands.compare_arguments import add_compare
 from asr_attn.commands.data_arguments import add_data
 from asr_attn.commands.evaluate_arguments import add_evaluate
 from asr_attn.commands.lm_arguments import add_lm
+from asr_attn.commands.report_arguments import add_report
 from asr_attn.commands.runs_arguments import add_runs
 from asr_attn.commands.terminal import abandon_output, prepare_output, say
 from asr_attn.commands.tune_arguments import add_tune
@@ -92,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     add_transcribe(commands)
     add_evaluate(commands)
     add_compare(commands)
+    add_report(commands)
     add_attention(commands)
     add_calibrate(commands)
     add_tune(commands)

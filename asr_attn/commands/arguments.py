@@ -195,7 +195,8 @@ def _add_beam(parser: argparse.ArgumentParser) -> None:
         "--lm",
         metavar="FILE",
         type=Path,
-        help="language model to listen to (.arpa, .arpa.gz, .safetensors, or folder of its run)",
+        help="language model to listen to (.arpa, .arpa.gz, .npz, .safetensors, or folder of its "
+        "run)",
     )
     group.add_argument(
         "--lm-weight", metavar="W", type=_number, help="of the language model (default 0.3)"

@@ -106,10 +106,11 @@ def _given_text(recognizer: "Recognizer", text: str) -> str:
     normalized = normalize(text, recognizer.model.normalizer)
     if not normalized:
         raise InputError(f"--text {text!r} holds no words after normalisation; give what is said")
-    unknown = recognizer.model.tokenizer.unknown([normalized])
+    tokenizer = recognizer.model.tokenizer
+    unknown = tokenizer.unknown([normalized])
     if unknown:
         say(
-            "--text holds characters that the model does not know: "
+            f"--text holds {tokenizer.unit} that the model does not know: "
             f"{', '.join(repr(sign) for sign in unknown)}"
         )
     return normalized

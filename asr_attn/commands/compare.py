@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asr_attn.commands.terminal import opened, refuse_overwriting
-from asr_attn.data.manifest import read_manifest
+from asr_attn.data.manifest import Manifest
 from asr_attn.errors import InputError
 from asr_attn.evaluation.comparison import Comparison
 from asr_attn.evaluation.comparison import compare as compare_errors
 from asr_attn.evaluation.conclusion import conclusion
-from asr_attn.evaluation.error_rates import count_errors
-from asr_attn.evaluation.result_files import ResultFile, read_results, require_same
-from asr_attn.evaluation.segments import SegmentTest, matched_pairs_test, segment_differences
+from asr_attn.evaluation.result_files import pair_results
+from asr_attn.evaluation.segments import matched_pairs_test
 
 FEW_SPEAKERS = 20
 """Speakers below which a bootstrap over them is rough."""
@@ -40,23 +39,18 @@ def compare(args: argparse.Namespace) -> int:
         raise InputError(f"--seed {args.seed} is below 0; give 0 or more")
     inputs = [*paths_a, *paths_b, *([manifest] if manifest else [])]
     refuse_overwriting({"--output": args.output}, inputs)
-    side_a, side_b = ([read_results(path) for path in paths] for paths in (paths_a, paths_b))
-    require_same([*side_a, *side_b])
-    names = list(side_a[0].results)
-    references = [side_a[0].results[name].reference for name in names]
-    words = np.array([len(reference.split()) for reference in references])
-    if not words.sum():
-        raise InputError(f"{paths_a[0]}: the references hold no words, so there is no error rate")
+    paired = pair_results([*paths_a, *paths_b])
+    names, words = paired.names, paired.words
     speakers = None
     if manifest is not None:
-        speakers = _numbers(_speakers_of_manifest(manifest, names), manifest)
+        speakers = _numbers(names, _speakers_of_manifest(manifest, names), manifest)
     elif args.by_speaker:
-        speakers = _numbers({n: r.speaker for n, r in side_a[0].results.items()}, side_a[0].path)
+        speakers = _numbers(names, paired.speakers, paths_a[0])
     result = compare_errors(
-        _errors(side_a, names, references),
-        _errors(side_b, names, references),
+        paired.errors[:, : len(paths_a)],
+        paired.errors[:, len(paths_a) :],
         words,
-        _segment_test(side_a[0], side_b[0]) if len(side_a) == len(side_b) == 1 else None,
+        matched_pairs_test(paired.segments) if len(paths_a) == len(paths_b) == 1 else None,
         speakers,
         args.draws,
         args.seed,
@@ -70,7 +64,7 @@ def compare(args: argparse.Namespace) -> int:
             figures = {
                 "a": [str(path) for path in paths_a],
                 "b": [str(path) for path in paths_b],
-                "normalizer": side_a[0].normalizer,
+                "normalizer": paired.normalizer,
                 "utterances": len(names),
                 "words": int(words.sum()),
                 "interval_unit": unit,
@@ -99,29 +93,9 @@ def _sides(args: argparse.Namespace) -> tuple[list[Path], list[Path]]:
     return [args.files[0]], [args.files[1]]
 
 
-def _errors(
-    side: Sequence[ResultFile], names: Sequence[str], references: Sequence[str]
-) -> NDArray[np.int64]:
-    """Wrong words (N, K) in N utterances of K files."""
-    return np.array(
-        [
-            [count_errors([r], [file.results[name].text]).errors for file in side]
-            for name, r in zip(names, references)
-        ]
-    )
-
-
-def _segment_test(first: ResultFile, second: ResultFile) -> SegmentTest:
-    segments: list[int] = []
-    for name, result in first.results.items():
-        texts = (result.text, second.results[name].text)
-        segments += segment_differences(result.reference, *texts)
-    return matched_pairs_test(segments)
-
-
-def _speakers_of_manifest(path: Path, names: Sequence[str]) -> dict[str, str | None]:
+def _speakers_of_manifest(path: Path, names: Sequence[str]) -> list[str | None]:
     """Speakers of utterances, in their order."""
-    known = {utterance.id: utterance.speaker for utterance in read_manifest(path)}
+    known = {utterance.id: utterance.speaker for utterance in Manifest(path)}
     missing = [name for name in names if name not in known]
     if missing:
         more = ", ..." if len(missing) > _SHOWN else ""
@@ -129,20 +103,20 @@ def _speakers_of_manifest(path: Path, names: Sequence[str]) -> dict[str, str | N
             f"--by-speaker: {path} lacks {len(missing)} of the utterances "
             f"({', '.join(missing[:_SHOWN])}{more}); name the manifest that was evaluated"
         )
-    return {name: known[name] for name in names}
+    return [known[name] for name in names]
 
 
-def _numbers(speakers: dict[str, str | None], path: Path) -> NDArray[np.int64]:
+def _numbers(names: Sequence[str], speakers: Sequence[str | None], path: Path) -> NDArray[np.int64]:
     """Number (N,) of the speaker of each utterance; ``path`` is what names them."""
-    for name, speaker in speakers.items():
+    for name, speaker in zip(names, speakers):
         if speaker is None:
             raise InputError(
                 f"--by-speaker: {path} names no speaker of {name!r}; the manifest must have them"
             )
-    known = {speaker: i for i, speaker in enumerate(dict.fromkeys(speakers.values()))}
+    known = {speaker: i for i, speaker in enumerate(dict.fromkeys(speakers))}
     if len(known) < 2:
         raise InputError(f"--by-speaker: {path} has only one speaker; leave the option out")
-    return np.array([known[speaker] for speaker in speakers.values()])
+    return np.array([known[speaker] for speaker in speakers])
 
 
 def _to_text(result: Comparison, utterances: int, words: int, sentence: str) -> str:

@@ -2,13 +2,12 @@
 
 import argparse
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
 from asr_attn.commands.terminal import Progress, refuse_overwriting, say
 from asr_attn.data.formats.options import Options
 from asr_attn.data.formats.table import FORMATS
-from asr_attn.data.manifest import Utterance, read_manifest, write_manifest
+from asr_attn.data.manifest import Manifest, Utterance, write_manifest
 from asr_attn.errors import InputError
 
 OK = 0
@@ -32,9 +31,9 @@ def import_list(args: argparse.Namespace) -> int:
     refuse_overwriting({"--output": args.output}, [args.source])
     store = args.output.with_name(f"{args.output.stem}-audio")
     options = Options(args.audio_folder, dict(args.columns), store, Progress)
-    utterances = chosen.read(args.source, options)
+    utterances = _Counted(chosen.read(args.source, options))
     write_manifest(args.output, utterances)
-    _tell(args.output, utterances)
+    say(f"{args.output}: {utterances}")
     return OK
 
 
@@ -46,16 +45,34 @@ def export_list(args: argparse.Namespace) -> int:
     """
     chosen = FORMATS[args.format]
     refuse_overwriting({"--output": args.output}, [args.manifest])
-    utterances = read_manifest(args.manifest)
+    utterances = _Counted(Manifest(args.manifest))
     chosen.write(args.output, utterances, Progress)
-    keys = sorted({key for utterance in utterances for key in utterance.extra})
-    if keys and not chosen.keeps_extra:
-        say(f"{args.format} has no place for {', '.join(keys)}: left out")
-    _tell(args.output, utterances)
+    if utterances.keys and not chosen.keeps_extra:
+        say(f"{args.format} has no place for {', '.join(sorted(utterances.keys))}: left out")
+    say(f"{args.output}: {utterances}")
     return OK
 
 
-def _tell(path: Path, utterances: Sequence[Utterance]) -> None:
-    hours = sum(utterance.duration for utterance in utterances) / 3600
-    count = "1 utterance" if len(utterances) == 1 else f"{len(utterances)} utterances"
-    say(f"{path}: {count}, {hours:.2f} h")
+class _Counted:
+    """Utterances, and figures of them from when they were last gone through.
+
+    Attributes:
+        keys: that have no meaning here.
+    """
+
+    def __init__(self, utterances: Iterable[Utterance]) -> None:
+        self._utterances = utterances
+        self._count, self._seconds = 0, 0.0
+        self.keys: set[str] = set()
+
+    def __iter__(self) -> Iterator[Utterance]:
+        self._count, self._seconds, self.keys = 0, 0.0, set()
+        for utterance in self._utterances:
+            self._count += 1
+            self._seconds += utterance.duration
+            self.keys.update(utterance.extra)
+            yield utterance
+
+    def __str__(self) -> str:
+        count = "1 utterance" if self._count == 1 else f"{self._count} utterances"
+        return f"{count}, {self._seconds / 3600:.2f} h"

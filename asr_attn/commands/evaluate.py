@@ -22,6 +22,7 @@ from asr_attn.errors import AudioError, InputError
 from asr_attn.evaluation.normalization import TextForm, text_form
 from asr_attn.evaluation.results import Evaluation, score_texts
 from asr_attn.evaluation.text_changes import marked_changes
+from asr_attn.evaluation.text_warnings import emptied_warnings, language_warnings
 from asr_attn.evaluation.texts import read_pairs
 
 if TYPE_CHECKING:
@@ -73,6 +74,9 @@ def _evaluate_texts(args: argparse.Namespace) -> int:
     form = text_form(args.normalizer or "none")
     pairs = read_pairs(args.reference, args.hypothesis)
     references, hypotheses = ([form.apply(text) for text in texts] for texts in pairs)
+    numbers = (f"number {number}" for number in range(1, len(references) + 1))
+    for warning in emptied_warnings(numbers, pairs[0], references):
+        say(f"{args.reference}: {warning}")
     try:
         result = replace(score_texts(references, hypotheses), normalizer=form.label)
     except InputError as error:
@@ -90,6 +94,8 @@ def _evaluate_models(
     args: argparse.Namespace, models: Sequence[Path], manifests: Sequence[Path]
 ) -> int:
     """Evaluate each model on each manifest."""
+    from asr_attn.evaluation.breakdown import with_breakdown
+
     form = text_form(args.normalizer) if args.normalizer else None
     several = len(models) * len(manifests) > 1
     if args.changes is not None and form is None:
@@ -117,8 +123,9 @@ def _evaluate_models(
             for path, utterances in sets.items():
                 warn_of_long(recognizer, utterances)
                 _warn_of_unknown(recognizer, utterances, path)
+                _warn_of_form(recognizer, utterances, form, path)
                 result = _recognize(recognizer, utterances, form, path, args)
-                result = _grouped(recognizer, utterances, result, form, known, args)
+                result = with_breakdown(recognizer, utterances, result, form, args.by or (), known)
                 source: Source = {
                     "model": str(model),
                     "manifest": str(path),
@@ -155,45 +162,32 @@ def _training_words(args: argparse.Namespace) -> list[str] | None:
     return [utterance.text for utterance in read_manifest(args.train)]
 
 
-def _grouped(
-    recognizer: "Recognizer",
-    utterances: list[Utterance],
-    result: Evaluation,
-    form: TextForm | None,
-    known: list[str] | None,
-    args: argparse.Namespace,
-) -> Evaluation:
-    """The evaluation with the groups of ``--by``, and with the words that ``--train`` lacks."""
-    from asr_attn.evaluation.grouping import labels_of
-    from asr_attn.evaluation.recognition import normal_texts, references_of
-    from asr_attn.evaluation.scoring import count_unknown, grouped
-
-    assert result.scores is not None
-    done = [u for u in utterances if u.id in result.transcripts]
-    counts = result.scores.words.tolist()
-    groups = {}
-    for name in args.by or ():
-        labels = labels_of(name, done, counts, recognizer.sample_rate)
-        groups[name] = grouped(result.scores, labels)
-    unknown = None
-    if known is not None:
-        words = {word for text in normal_texts(recognizer, known, form) for word in text.split()}
-        unknown = count_unknown(references_of(recognizer, done, form), result.scores, words)
-    return replace(result, groups=groups, unknown_words=unknown)
-
-
 def _warn_of_unknown(recognizer: "Recognizer", utterances: list[Utterance], manifest: Path) -> None:
-    """Say which characters of the references the model can never write."""
+    """Say which characters or words of the references the model can never write."""
     from asr_attn.evaluation.recognition import normalized_references
 
-    unknown = recognizer.model.tokenizer.unknown(normalized_references(recognizer, utterances))
+    tokenizer = recognizer.model.tokenizer
+    unknown = tokenizer.unknown(normalized_references(recognizer, utterances))
     if unknown:
         shown = [f"{sign!r} ({count} times)" for sign, count in unknown.items()]
         more = ", ..." if len(shown) > _SHOWN_CHARACTERS else ""
         say(
-            f"{manifest}: the texts hold characters that the model does not know, and each of them "
-            f"counts as an error: {', '.join(shown[:_SHOWN_CHARACTERS])}{more}"
+            f"{manifest}: the texts hold {tokenizer.unit} that the model does not know, and each "
+            f"of them counts as an error: {', '.join(shown[:_SHOWN_CHARACTERS])}{more}"
         )
+
+
+def _warn_of_form(
+    recognizer: "Recognizer", utterances: list[Utterance], form: TextForm | None, manifest: Path
+) -> None:
+    """Say what normalisation makes of the references that it should not."""
+    from asr_attn.evaluation.recognition import references_of
+
+    names, texts = (u.id for u in utterances), (u.text for u in utterances)
+    warnings = list(language_warnings(utterances, form.name if form is not None else ""))
+    warnings += emptied_warnings(names, texts, references_of(recognizer, utterances, form))
+    for warning in warnings:
+        say(f"{manifest}: {warning}")
 
 
 def _recognize(

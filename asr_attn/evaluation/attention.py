@@ -65,14 +65,10 @@ def teacher_forced_attention(
     return [
         UtteranceAttention(
             reading.weights,
-            [_label(model, token) for token in reading.tokens] + [END],
+            [*(t.replace(" ", "␣") for t in model.tokenizer.texts(reading.tokens)), END],
             network.seconds_per_step,
             speech_steps(waveform, rate, reading.weights.shape[-1], network.seconds_per_step),
             reading.ctc,
         )
         for waveform, reading in zip(waveforms, read_texts(network, memory, lengths, tokens))
     ]
-
-
-def _label(model: TrainedModel, token: int) -> str:
-    return model.tokenizer.decode([token]).replace(" ", "␣")

@@ -15,6 +15,7 @@ from asr_attn.evaluation.intervals import (
     by_unit,
     exact_interval,
     percentile_interval,
+    resampled_sums,
 )
 from asr_attn.evaluation.segments import SegmentTest, same_sign_chance
 
@@ -140,17 +141,14 @@ def bootstrap_differences(
         (R,) differences; sets without words are left out.
     """
     random = np.random.default_rng(seed)
-    count = len(words)
+    seeds = errors_a.shape[1]
     found = []
-    for begin in range(0, draws, _CHUNK):
-        size = min(_CHUNK, draws - begin)
-        picks = random.integers(0, count, (size, count)) + count * np.arange(size)[:, None]
-        times = np.bincount(picks.ravel(), minlength=size * count).reshape(size, count)
-        total = times @ words
+    for sums in resampled_sums(np.column_stack([errors_a, errors_b, words]), draws, random, _CHUNK):
+        total = sums[:, -1]
         rates = [
-            ((times @ errors) * _seed_shares(errors.shape[1], size, random)).sum(axis=1)
+            (part * _seed_shares(part.shape[1], len(part), random)).sum(axis=1)
             / np.maximum(total, 1)
-            for errors in (errors_a, errors_b)
+            for part in (sums[:, :seeds], sums[:, seeds:-1])
         ]
         found.append((rates[1] - rates[0])[total > 0])
     return np.concatenate(found)

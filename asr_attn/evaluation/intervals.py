@@ -1,6 +1,7 @@
 """How far an error rate may be from what it would be on more speech of the kind."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,10 @@ in 5 % of the cases.
 """
 _CHUNK = 1_000
 """Draws at a time, so that memory does not grow with them."""
+MANY = 10_000
+"""Units above which it is not them that are drawn, but how often those that are alike come."""
+_CELLS = 5_000_000
+"""Numbers drawn at a time, at most; 8 bytes each."""
 
 
 @dataclass(frozen=True)
@@ -51,18 +56,48 @@ def bootstrap_rates(
     Returns:
         (R,) or (R, M) rates, pooled; sets without words are left out.
     """
-    count = len(words)
     random = np.random.default_rng(seed)
     found = []
-    for begin in range(0, draws, _CHUNK):
-        size = min(_CHUNK, draws - begin)
-        picks = random.integers(0, count, (size, count))
-        picks += count * np.arange(size)[:, None]
-        times = np.bincount(picks.ravel(), minlength=size * count).reshape(size, count)
-        total = times @ words
-        rates = (times @ errors).T / np.maximum(total, 1)
-        found.append(rates.T[total > 0])
-    return np.concatenate(found)
+    for sums in resampled_sums(np.column_stack([errors, words]), draws, random, _CHUNK):
+        total = sums[:, -1]
+        rates = sums[:, :-1] / np.maximum(total, 1)[:, None]
+        found.append(rates[total > 0])
+    return np.concatenate(found).reshape(-1, *errors.shape[1:])
+
+
+def resampled_sums(
+    values: NDArray[np.int64], draws: int, random: np.random.Generator, at_once: int
+) -> Iterator[NDArray[np.int64]]:
+    """Yields sums over resampled sets of units, as many units in each as there are.
+
+    Of more than ``MANY`` units, those of the same values are not told apart: how often each kind
+    comes in a set has a multinomial distribution. Time and memory then grow with the kinds, of
+    which a test set has few.
+
+    Args:
+        values: (N, C) of each unit.
+        draws: R resampled sets.
+        random: draws them.
+        at_once: sets at a time, at most.
+
+    Yields:
+        (R', C) sums of the next R' sets.
+    """
+    count = len(values)
+    shares = None
+    if count > MANY:
+        values, alike = np.unique(values, axis=0, return_counts=True)
+        shares = alike / count
+    at_once = max(1, min(at_once, _CELLS // len(values)))
+    for begin in range(0, draws, at_once):
+        size = min(at_once, draws - begin)
+        if shares is None:
+            picks = random.integers(0, count, (size, count))
+            picks += count * np.arange(size)[:, None]
+            times = np.bincount(picks.ravel(), minlength=size * count).reshape(size, count)
+        else:
+            times = random.multinomial(count, shares, size)
+        yield times @ values
 
 
 def percentile_interval(values: NDArray[np.float64], level: float = LEVEL) -> Interval:

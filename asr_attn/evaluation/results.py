@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # scoring texts needs no torch
 
 SHOWN = 10
 """Most frequent errors that are shown of each kind."""
+_BATCH = 1000
+"""Texts that are aligned at a time: the alignments take much more memory than the texts."""
 
 
 @dataclass(frozen=True)
@@ -142,11 +144,12 @@ def score_texts(references: Sequence[str], hypotheses: Sequence[str]) -> Evaluat
         ValueError: the numbers of references and hypotheses differ.
     """
     require_words(references)
-    return Evaluation(
-        count_errors(references, hypotheses),
-        count_errors(references, hypotheses, characters=True),
-        scores=score_words(references, hypotheses),
-    )
+    scores = score_words(references, hypotheses)
+    characters = ErrorCounts()
+    for begin in range(0, len(references), _BATCH):
+        batch = slice(begin, begin + _BATCH)
+        characters += count_errors(references[batch], hypotheses[batch], characters=True)
+    return Evaluation(scores.counts(), characters, scores=scores)
 
 
 def require_words(references: Sequence[str]) -> None:

@@ -46,7 +46,7 @@ def read_run(folder: Path) -> Run | None:
         return None
     if not isinstance(settings, dict) or "model" not in settings or "data" not in settings:
         return None
-    rows = _metrics(folder / METRICS_FILE)
+    rows = read_metrics(folder)
     info = _info(folder / MODEL_FILE)
     wer, interval = info.get("dev_wer"), info.get("dev_wer_interval")
     return Run(
@@ -59,9 +59,10 @@ def read_run(folder: Path) -> Run | None:
     )
 
 
-def _metrics(path: Path) -> list[dict[str, str]]:
+def read_metrics(folder: Path) -> list[dict[str, str]]:
+    """Figures of the epochs of a run, as they are written; none where it has no file of them."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with (folder / METRICS_FILE).open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
     except OSError:
         return []

@@ -1,18 +1,22 @@
 """Errors of each utterance, what was taken for what, and groups of utterances."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
+from typing import TypeAlias
 
 import jiwer
 import numpy as np
 from numpy.typing import NDArray
 
+from asr_attn.evaluation.error_rates import ErrorCounts
 from asr_attn.evaluation.intervals import Interval, rate_interval
 
 QUANTILES = 4
 """Groups that a number is cut into."""
+_BATCH = 1000
+"""Texts that are aligned at a time."""
 
 
 @dataclass(frozen=True)
@@ -35,22 +39,52 @@ class Scores:
     deletions: Counter[str]
     insertions: Counter[str]
 
+    def counts(self) -> ErrorCounts:
+        """Errors of all utterances."""
+        return ErrorCounts(
+            self.substitutions.total(),
+            self.deletions.total(),
+            self.insertions.total(),
+            int(self.words.sum()),
+            int((self.errors > 0).sum()),
+            len(self.errors),
+        )
+
+
+Aligned: TypeAlias = tuple[list[str], list[str], list[jiwer.AlignmentChunk]]
+"""Words of a reference, those of a hypothesis, and what became of what."""
+
+
+def aligned(references: Iterable[str], hypotheses: Iterable[str]) -> Iterator[Aligned]:
+    """Align each hypothesis with its reference, word by word (Levenshtein); they come in order.
+
+    Any run of white space parts words. Memory does not grow with the number of texts.
+
+    Raises:
+        ValueError: the numbers of references and hypotheses differ.
+    """
+    pairs = zip(references, hypotheses, strict=True)
+    while batch := [(r.split(), h.split()) for r, h in islice(pairs, _BATCH)]:
+        # jiwer alone takes two words with a tab between them for one
+        output = jiwer.process_words(
+            [" ".join(r) for r, _ in batch], [" ".join(h) for _, h in batch]
+        )
+        for (said, written), chunks in zip(batch, output.alignments):
+            yield said, written, chunks
+
 
 def score_words(references: Sequence[str], hypotheses: Sequence[str]) -> Scores:
     """Align each hypothesis with its reference and count."""
-    references = [" ".join(text.split()) for text in references]
-    hypotheses = [" ".join(text.split()) for text in hypotheses]
     scores = Scores(
-        np.array([len(text.split()) for text in references]),
+        np.zeros(len(references), dtype=np.int64),
         np.zeros(len(references), dtype=np.int64),
         np.zeros(len(references), dtype=np.int64),
         Counter(),
         Counter(),
         Counter(),
     )
-    output = jiwer.process_words(references, hypotheses)
-    for i, chunks in enumerate(output.alignments):
-        said, written = references[i].split(), hypotheses[i].split()
+    for i, (said, written, chunks) in enumerate(aligned(references, hypotheses)):
+        scores.words[i] = len(said)
         for chunk in chunks:
             ours = said[chunk.ref_start_idx : chunk.ref_end_idx]
             theirs = written[chunk.hyp_start_idx : chunk.hyp_end_idx]
@@ -141,13 +175,14 @@ class Labels:
 
 def grouped(scores: Scores, labels: Labels) -> list[Group]:
     """Figures of the utterances of each label: ranges in order, others from the most errors on."""
+    members: dict[str, list[int]] = {name: [] for name in labels.ranges}
+    for i, name in enumerate(labels.each):
+        members.setdefault(name, []).append(i)
     found = []
-    names = np.array(labels.each, dtype=object)
-    for name in labels.ranges or dict.fromkeys(labels.each):
-        own = names == name
+    for name, own in members.items():
         words, errors = scores.words[own], scores.errors[own]
         interval = rate_interval(errors, words, draws=2000) if words.any() else None
-        found.append(Group(name, int(own.sum()), int(words.sum()), int(errors.sum()), interval))
+        found.append(Group(name, len(own), int(words.sum()), int(errors.sum()), interval))
     return found if labels.ranges else sorted(found, key=lambda group: -(group.rate or 0.0))
 
 

@@ -6,15 +6,21 @@ and that there are enough segments for their mean to be normally distributed.
 """
 
 import math
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
-import jiwer
 import numpy as np
 from scipy.special import ndtr
 
+from asr_attn.evaluation.scoring import aligned
+
 BUFFER = 2
 """Words on end that both recognise: what is before and after them is independent (NIST)."""
+
+Places: TypeAlias = "array[int]"
+"""Errors at places of an utterance."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,12 @@ def segment_differences(reference: str, first: str, second: str) -> list[int]:
     A segment is a stretch with errors of either system; it ends where both have recognised
     ``BUFFER`` words on end, with nothing inserted between them, and at the end of the utterance.
     """
-    ours, theirs = _error_places(reference, first), _error_places(reference, second)
+    ours, theirs = error_places([reference] * 2, [first, second])
+    return differences(ours, theirs)
+
+
+def differences(ours: Places, theirs: Places) -> list[int]:
+    """As ``segment_differences``, of places of errors in one utterance."""
     found: list[int] = []
     inside, right = False, 0
     for place, (a, b) in enumerate(zip(ours, theirs)):
@@ -56,24 +67,20 @@ def segment_differences(reference: str, first: str, second: str) -> list[int]:
     return found
 
 
-def _error_places(reference: str, hypothesis: str) -> list[int]:
-    """Errors at each place: before the first word, at it, between it and the next, and so on."""
-    words, written = reference.split(), hypothesis.split()
-    places = [0] * (2 * len(words) + 1)
-    if not words or not written:
-        places[0] = len(written)
-        for i in range(len(words)):
-            places[2 * i + 1] = 1
-        return places
-    # jiwer takes two words with a tab between them for one
-    output = jiwer.process_words(" ".join(words), " ".join(written))
-    for chunk in output.alignments[0]:
-        if chunk.type == "insert":
-            places[2 * chunk.ref_start_idx] += chunk.hyp_end_idx - chunk.hyp_start_idx
-        elif chunk.type != "equal":
-            for i in range(chunk.ref_start_idx, chunk.ref_end_idx):
-                places[2 * i + 1] += 1
-    return places
+def error_places(references: Iterable[str], hypotheses: Iterable[str]) -> Iterator[Places]:
+    """Yields the places of errors in each utterance.
+
+    They are before the first word, at it, between it and the next, and so on: 2 n + 1 for n words.
+    """
+    for words, _, chunks in aligned(references, hypotheses):
+        places = array("I", [0]) * (2 * len(words) + 1)
+        for chunk in chunks:
+            if chunk.type == "insert":
+                places[2 * chunk.ref_start_idx] += chunk.hyp_end_idx - chunk.hyp_start_idx
+            elif chunk.type != "equal":
+                for i in range(chunk.ref_start_idx, chunk.ref_end_idx):
+                    places[2 * i + 1] += 1
+        yield places
 
 
 def matched_pairs_test(differences: Sequence[int]) -> SegmentTest:

@@ -1,7 +1,7 @@
 """References and hypotheses from text files: line by line, or matched by id."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from asr_attn.errors import InputError
@@ -44,7 +44,7 @@ def read_pairs(reference: Path, hypothesis: Path) -> tuple[list[str], list[str]]
 
 
 def _same_lines(reference: Path, hypothesis: Path) -> tuple[list[str], list[str]]:
-    references, hypotheses = _lines(reference), _lines(hypothesis)
+    references, hypotheses = list(_lines(reference)), list(_lines(hypothesis))
     if len(references) != len(hypotheses):
         raise InputError(
             f"{reference} has {len(references)} lines but {hypothesis} has {len(hypotheses)}; "
@@ -53,15 +53,16 @@ def _same_lines(reference: Path, hypothesis: Path) -> tuple[list[str], list[str]
     return references, hypotheses
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: Path) -> Iterator[str]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig") as stream:
+            for line in stream:
+                yield line.removesuffix("\n")
     except UnicodeDecodeError:
         raise InputError(f"{path} is not UTF-8 text; save it as UTF-8") from None
     except OSError as error:
         reason = "is a folder" if path.is_dir() else f"cannot be read: {error.strerror}"
         raise InputError(f"{path} {reason}; name a text file") from None
-    return text.removesuffix("\n").split("\n") if text else []
 
 
 def _texts_by_id(path: Path) -> dict[str, str]:
@@ -82,6 +83,8 @@ def _texts_by_id(path: Path) -> dict[str, str]:
         if name in texts:
             raise InputError(f"{path}:{number}: id {name!r} is given twice; ids must be unique")
         texts[name] = text
+    if not texts:
+        raise InputError(f"{path} holds no texts; write one JSON object a line")
     return texts
 
 

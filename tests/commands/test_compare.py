@@ -66,6 +66,23 @@ def test_several_seeds_are_compared(asr, files):
     assert "seeds: 2 of A, 1 of B" in asr("compare", "--a", good, good, "--b", bad)[1]
 
 
+def test_the_order_of_the_lines_tells_nothing(asr, files):
+    good, bad = files
+    before = asr("compare", good, bad, "--format", "json")[1]
+    lines = bad.read_text(encoding="utf-8").splitlines(keepends=True)
+    bad.write_text("".join(reversed(lines)), encoding="utf-8")
+    assert asr("compare", good, bad, "--format", "json")[1] == before
+
+
+def test_a_fault_of_the_last_line_is_told_and_nothing_is_written(refused, files, tmp_path):
+    good, bad = files
+    with bad.open("a", encoding="utf-8") as stream:
+        stream.write('{"id": "more", "text": "a"}\n')
+    output = tmp_path / "out.txt"
+    assert f"{bad}:33: lacks" in refused("compare", good, bad, "--output", output)
+    assert not output.exists()
+
+
 def test_figures_repeat_with_the_seed(asr, files):
     runs = [
         asr("compare", *files, "--draws", 1000, "--seed", seed, "--format", "json")[1]
@@ -134,6 +151,15 @@ def test_results_that_do_not_go_together_are_refused(refused, files, tmp_path):
     twice = write(tmp_path / "t.jsonl", [("a", "a")])
     twice.write_text(2 * twice.read_text(encoding="utf-8"), encoding="utf-8")
     assert f"{twice}:2: id '0' is given twice" in refused("compare", twice, good)
+    again = write(tmp_path / "again.jsonl", rows)
+    again.write_text(2 * again.read_text(encoding="utf-8"), encoding="utf-8")
+    assert f"{again}:33: id '0' is given twice" in refused("compare", good, again)
+    mixed = write(tmp_path / "m.jsonl", rows[:1], normalizer="none/1")
+    mixed.write_text(
+        mixed.read_text(encoding="utf-8") + good.read_text(encoding="utf-8"), encoding="utf-8"
+    )
+    message = refused("compare", mixed, good)
+    assert "mixes normalizers (none/1, basic/1 from line 2 on)" in message
     extra = tmp_path / "x.jsonl"
     extra.write_text(
         good.read_text(encoding="utf-8").replace('"id": "3"', '"id": "n"'), encoding="utf-8"

@@ -89,6 +89,23 @@ def test_references_without_words_are_refused(refused, model_file, recordings, t
     assert "hold no words" in refused("evaluate", "--reference", empty, "--hypothesis", some)
 
 
+def test_references_that_normalisation_spoils_are_told(asr, model_file, recordings, tmp_path):
+    pytest.importorskip("whisper_normalizer")
+    lines = [
+        {"id": "a", "audio": str(recordings / "0.wav"), "text": "?!", "duration": 1.3},
+        {"id": "b", "audio": str(recordings / "1.wav"), "text": "b", "duration": 0.4}
+        | {"language": "de"},
+    ]
+    path = tmp_path / "m.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    code, out, err = asr("evaluate", model_file, path, "--normalizer", "english")
+    assert code == 0
+    assert "WER" in out
+    assert f"{path}: normalisation leaves no letter or digit of 1 reference, " in err
+    assert "a ('?!')" in err
+    assert "1 of 2 utterances are of other languages (de)" in err
+
+
 def test_evaluating_text_files(asr, refused, tmp_path):
     reference, hypothesis = tmp_path / "r.txt", tmp_path / "h.txt"
     reference.write_text("One two.\n\nthree\n", encoding="utf-8")

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm, t
 
+from asr_attn.evaluation import intervals
 from asr_attn.evaluation.comparison import bootstrap_differences, compare
 from asr_attn.evaluation.conclusion import conclusion
 
@@ -21,7 +22,9 @@ def test_the_bootstrap_is_a_loop_over_resampled_utterances():
     np.testing.assert_allclose(found, expected)
 
 
-def test_the_bootstrap_resamples_both_systems_together():
+@pytest.mark.parametrize("many", [10_000, 0])  # 0: kinds of utterances are drawn
+def test_the_bootstrap_resamples_both_systems_together(monkeypatch, many):
+    monkeypatch.setattr(intervals, "MANY", many)
     a, b, words = np.array([[0], [2], [1]]), np.array([[1], [0], [1]]), np.array([3, 5, 4])
     exact = [
         (b[list(pick)].sum() - a[list(pick)].sum()) / words[list(pick)].sum()

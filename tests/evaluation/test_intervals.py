@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, bootstrap, norm, t
 
+from asr_attn.evaluation import intervals
 from asr_attn.evaluation.intervals import (
     bca_interval,
     bootstrap_rates,
@@ -15,7 +16,9 @@ from asr_attn.evaluation.intervals import (
 )
 
 
-def test_resampled_rates_have_the_distribution_of_all_resamples():
+@pytest.mark.parametrize("many", [10_000, 0])  # 0: kinds of units are drawn, not units
+def test_resampled_rates_have_the_distribution_of_all_resamples(monkeypatch, many):
+    monkeypatch.setattr(intervals, "MANY", many)
     errors, words = np.array([0, 3, 1]), np.array([4, 5, 0])
     exact = [
         errors[list(pick)].sum() / words[list(pick)].sum()
@@ -27,6 +30,29 @@ def test_resampled_rates_have_the_distribution_of_all_resamples():
     for value in set(np.round(exact, 9)):
         share = np.mean(np.isclose(exact, value))
         assert np.mean(np.isclose(found, value)) == pytest.approx(share, abs=0.02)
+
+
+def test_many_units_have_the_interval_of_the_normal_theory():
+    random = np.random.default_rng(6)
+    words = random.integers(1, 9, 50_000)
+    errors = random.binomial(words, 0.1)
+    interval = rate_interval(errors, words, draws=3000)
+    rate = errors.sum() / words.sum()
+    deviation = np.std(errors - rate * words) / math.sqrt(len(words)) / words.mean()
+    expected = rate + deviation * norm.ppf([0.025, 0.975])
+    np.testing.assert_allclose([interval.low, interval.high], expected, atol=0.1 * deviation)
+
+
+def test_units_that_are_alike_are_still_as_many_as_they_are(monkeypatch):
+    monkeypatch.setattr(intervals, "MANY", 0)
+    values = np.array([[1, 5], [1, 5], [0, 5], [2, 0], [1, 5]])
+    sums = np.concatenate(
+        list(intervals.resampled_sums(values, 5000, np.random.default_rng(0), 700))
+    )
+    assert len(sums) == 5000
+    np.testing.assert_allclose(sums.mean(axis=0), values.sum(axis=0), atol=0.15)
+    # of a sum of N draws with replacement
+    np.testing.assert_allclose(sums.var(axis=0), 5 * values.var(axis=0), rtol=0.1)
 
 
 def test_systems_are_resampled_together():

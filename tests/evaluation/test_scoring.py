@@ -1,4 +1,5 @@
 from collections import Counter
+from operator import ne
 
 import jiwer
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 
 from asr_attn.data.manifest import Utterance
 from asr_attn.errors import InputError
+from asr_attn.evaluation import scoring
 from asr_attn.evaluation.error_rates import count_errors
 from asr_attn.evaluation.grouping import labels_of, signal_to_noise
 from asr_attn.evaluation.intervals import Interval, rate_interval
@@ -40,6 +42,17 @@ def test_parts_of_the_error_rate_are_those_of_jiwer():
     for i in range(0, 3000, 97):
         own = count_errors([references[i]], [hypotheses[i]])
         assert (scores.errors[i], scores.inserted[i]) == (own.errors, own.insertions)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_texts_are_aligned_a_few_at_a_time(monkeypatch, size):
+    monkeypatch.setattr(scoring, "_BATCH", size)
+    references, hypotheses = random_texts(50, 4), random_texts(50, 5)
+    scores = score_words(references, hypotheses)
+    assert scores.counts() == count_errors(references, hypotheses)
+    assert scores.counts().wrong_sentences == sum(map(ne, references, hypotheses))
+    with pytest.raises(ValueError, match="shorter"):
+        score_words(references, hypotheses[1:])
 
 
 def test_rates_of_texts_without_words_are_defined():

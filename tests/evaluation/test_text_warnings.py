@@ -1,0 +1,27 @@
+from pathlib import Path
+
+import pytest
+
+from asr_attn.data.manifest import Utterance
+from asr_attn.evaluation.text_warnings import emptied_warnings, language_warnings
+
+
+def test_references_that_normalise_to_nothing_are_named():
+    before, after = ["a.", "...", "", "?!", " ", "-", "&"], ["a", ".", "", " ", "", "", ""]
+    (warning,) = emptied_warnings("1234567", before, after)
+    assert "no letter or digit of 4 references" in warning
+    assert "2 ('...'), 4 ('?!'), 6 ('-'), ...;" in warning
+    assert list(emptied_warnings("ab", ["a", ""], ["a", ""])) == []
+    assert list(emptied_warnings("ab", ["...", ""], ["", ""])) == []
+
+
+@pytest.mark.parametrize("english", ["en", "EN-us", "en_GB", "eng", "English", None])
+def test_texts_of_other_languages_are_no_texts_for_a_form_for_english(english):
+    utterances = [
+        Utterance(str(i), Path("a.wav"), "x", 1.0, language=language)
+        for i, language in enumerate([english, "de", "fr", "de", "enm"])
+    ]
+    (warning,) = language_warnings(utterances, "english")
+    assert "4 of 5 utterances are of other languages (de, fr, enm)" in warning
+    assert list(language_warnings(utterances, "multilingual")) == []
+    assert list(language_warnings(utterances[:1], "english")) == []
