@@ -88,8 +88,9 @@ def executed(node: ast.AST) -> Iterator[ast.AST]:
         yield from executed(child)
 
 
-def imports_at_once(module: str) -> set[str]:
-    return {name for node in executed(tree(module)) for name in named(node, module)}
+@cache
+def imports_at_once(module: str) -> frozenset[str]:
+    return frozenset(name for node in executed(tree(module)) for name in named(node, module))
 
 
 def loaded_with(module: str, parents: bool = True) -> set[str]:
