@@ -1,6 +1,7 @@
 """From planned examples to padded batches of tensors."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -8,10 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from asr_attn.audio.augmentation import AugmentationConfig, perturb_waveform
+from asr_attn.audio.augmentation import AugmentationConfig
 from asr_attn.audio.reading import read_audio
 from asr_attn.data.manifest import Utterance
 from asr_attn.data.planning import Example, MixingConfig
+from asr_attn.errors import AudioError
 
 
 class Batch(NamedTuple):
@@ -22,18 +24,21 @@ class Batch(NamedTuple):
         lengths: (B,) samples.
         texts: B normalised texts.
         ids: B utterance ids, joined by ``+`` for examples made of several.
+        faults: what belonged to the batch but could not be read, so that B may be 0: the id of an
+            utterance (empty for what is mixed in) and why.
     """
 
     waveforms: Tensor
     lengths: Tensor
     texts: list[str]
     ids: list[str]
+    faults: tuple[tuple[str, str], ...] = ()
 
 
 def pad_waveforms(waveforms: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
     """Stack waveforms of different length: (B, samples) and lengths (B,)."""
-    lengths = torch.tensor([len(waveform) for waveform in waveforms])
-    padded = torch.zeros(len(waveforms), int(lengths.max()))
+    lengths = torch.tensor([len(waveform) for waveform in waveforms], dtype=torch.long)
+    padded = torch.zeros(len(waveforms), max(map(len, waveforms), default=0))
     for row, waveform in zip(padded, waveforms):
         row[: len(waveform)] = torch.from_numpy(waveform)
     return padded, lengths
@@ -81,7 +86,15 @@ def render_example(
         samples = np.concatenate(joined)
     else:
         samples = parts[0]
-    return perturb_waveform(samples, augmentation, random) if augmentation else samples
+    if augmentation is None:
+        return samples
+    # only here: transcribing needs this module too, but nothing of these
+    from asr_attn.audio.waveform_augmentation import perturb_waveform
+    from asr_attn.data.babble import babble_from
+
+    speaking = example.segments[0].utterance
+    babble = babble_from(utterances, speaking, augmentation.babble_voices, sample_rate)
+    return perturb_waveform(samples, augmentation, random, sample_rate, babble)
 
 
 class TrainingBatches(torch.utils.data.Dataset[Batch]):
@@ -108,20 +121,45 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
 
     def __getitem__(self, index: int) -> Batch:
         """Read, join, vary and pad the examples of one batch."""
-        chosen = [self.examples[i] for i in self.batches[index]]
-        waveforms, lengths = pad_waveforms(
-            [
-                render_example(
-                    example, self.utterances, self.sample_rate, self.mixing, self.augmentation
-                )
-                for example in chosen
-            ]
-        )
+        waveforms: list[NDArray[np.float32]] = []
+        chosen: list[Example] = []
+        faults: list[tuple[str, str]] = []
+        for i in self.batches[index]:
+            example = self.examples[i]
+            try:
+                waveforms.append(self._render(example, self.augmentation))
+            except AudioError as error:
+                example, found = self._readable(example)
+                faults += found or [("", str(error))]
+                if not example.segments:
+                    continue
+                # without what is mixed in: if all segments can be read, that could not
+                waveforms.append(self._render(example, None))
+            chosen.append(example)
         ids = [
             "+".join(self.utterances[segment.utterance].id for segment in example.segments)
             for example in chosen
         ]
-        return Batch(waveforms, lengths, [example.text for example in chosen], ids)
+        texts = [example.text for example in chosen]
+        return Batch(*pad_waveforms(waveforms), texts, ids, tuple(faults))
+
+    def _render(
+        self, example: Example, augmentation: AugmentationConfig | None
+    ) -> NDArray[np.float32]:
+        return render_example(example, self.utterances, self.sample_rate, self.mixing, augmentation)
+
+    def _readable(self, example: Example) -> tuple[Example, list[tuple[str, str]]]:
+        """An example without the segments that cannot be read, and why they cannot."""
+        segments, faults = [], []
+        for segment in example.segments:
+            alone = replace(example, segments=(segment,))
+            try:
+                self._render(alone, None)
+            except AudioError as error:
+                faults.append((self.utterances[segment.utterance].id, str(error)))
+            else:
+                segments.append(segment)
+        return replace(example, segments=tuple(segments)), faults
 
 
 class UtteranceBatches(torch.utils.data.Dataset[Batch]):
@@ -142,8 +180,14 @@ class UtteranceBatches(torch.utils.data.Dataset[Batch]):
 
     def __getitem__(self, index: int) -> Batch:
         """Read and pad the utterances of one batch."""
-        chosen = [self.utterances[i] for i in self.batches[index]]
-        waveforms, lengths = pad_waveforms(
-            [read_utterance(utterance, self.sample_rate) for utterance in chosen]
-        )
-        return Batch(waveforms, lengths, [u.text for u in chosen], [u.id for u in chosen])
+        waveforms, chosen, faults = [], [], []
+        for i in self.batches[index]:
+            utterance = self.utterances[i]
+            try:
+                waveforms.append(read_utterance(utterance, self.sample_rate))
+            except AudioError as error:
+                faults.append((utterance.id, str(error)))
+            else:
+                chosen.append(utterance)
+        texts, ids = [u.text for u in chosen], [u.id for u in chosen]
+        return Batch(*pad_waveforms(waveforms), texts, ids, tuple(faults))

@@ -20,6 +20,16 @@ from asr_attn.data.planning import (
 )
 from asr_attn.errors import AudioError, InputError
 
+SHOWN = 10
+"""Faults that a message lists; more are counted."""
+
+
+def listed_faults(faults: Sequence[tuple[str, str]]) -> str:
+    """The first few of many faults (see ``Batch``), each on a line."""
+    lines = [f"{name}: {reason}" if name else reason for name, reason in faults[:SHOWN]]
+    more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
+    return "".join(f"\n  {line}" for line in [*lines, *more])
+
 
 class _From(Sampler[int]):
     """Indices in order from ``start`` on; its length stays the whole."""
@@ -52,13 +62,9 @@ class ResumableLoader(DataLoader[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         self._given = self._from.start
-        try:
-            for batch in super().__iter__():
-                self._given += 1
-                yield batch
-        except AudioError as error:  # torch adds the traceback of a worker process
-            sentence = str(error).strip().splitlines()[-1]
-            raise AudioError(sentence.removeprefix("asr_attn.errors.AudioError: ")) from error
+        for batch in super().__iter__():
+            self._given += 1
+            yield batch
 
     def state_dict(self) -> dict[str, Any]:
         """Batches given so far in this epoch."""
@@ -102,15 +108,66 @@ class SpeechData(pl.LightningDataModule):
         self.epochs = epochs
         self.cuts: dict[str, list[float]] = {}
         """Word boundaries in seconds by utterance id; empty until the first alignment."""
+        self.unreadable: dict[str, list[tuple[str, str]]] = {"train": [], "dev": []}
+        """What could not be read so far, as ``Batch.faults`` has it."""
+
+    def may_lose(self, split: str) -> int:
+        """How many utterances of ``train`` or ``dev`` may turn out to be unreadable."""
+        size = len(getattr(self, split))
+        share = self.loading.unreadable
+        return min(max(1, int(share * size)), size - 1) if share else 0
+
+    def note_faults(self, split: str, batch: Batch) -> None:
+        """Remember what a batch of ``train`` or ``dev`` lacks."""
+        known = self.unreadable[split]
+        # torch's loader has made lists of them
+        faults = [(name, reason) for name, reason in batch.faults]
+        known += [fault for fault in faults if fault not in known]
+
+    @property
+    def readable_dev(self) -> list[Utterance]:
+        """Validation utterances without those that were found to be unreadable."""
+        lost = {name for name, _ in self.unreadable["dev"]}
+        return [utterance for utterance in self.dev if utterance.id not in lost]
+
+    def epoch_seconds(self) -> list[float]:
+        """Seconds of speech in each epoch, as far as it is known now which can be cut."""
+        words = [len(utterance.text.split()) for utterance in self.train]
+        found: dict[int | None, float] = {}
+        limits = [
+            curriculum_limit(self.loading.curriculum, epoch / self.epochs)
+            for epoch in range(self.epochs)
+        ]
+        for limit in set(limits):
+            found[limit] = sum(
+                utterance.duration
+                for utterance, count in zip(self.train, words)
+                if limit is None or count <= limit or utterance.id in self.cuts
+            )
+        return [found[limit] for limit in limits]
 
     def cut_at_pauses(self) -> int:
-        """Locate words by pauses (see ``audio.pauses``); the number of utterances it worked for."""
+        """Locate words by pauses (see ``audio.pauses``); the number of utterances it worked for.
+
+        Raises:
+            AudioError: some utterances cannot be read.
+        """
+        faults = []
         for utterance in self.train:
-            samples = read_utterance(utterance, self.sample_rate)
+            try:
+                samples = read_utterance(utterance, self.sample_rate)
+            except AudioError as error:
+                faults.append((utterance.id, str(error)))
+                continue
             words = len(utterance.text.split())
             boundaries = word_boundaries_by_pauses(samples, self.sample_rate, words)
             if boundaries is not None:
                 self.cuts[utterance.id] = boundaries
+        if faults:
+            raise AudioError(
+                f"{len(faults)} of {len(self.train)} training utterances cannot be read; mend them "
+                f"or take them out of the manifest:{listed_faults(faults)}"
+            )
         return len(self.cuts)
 
     def plan(self, epoch: int, world_size: int = 1) -> TrainingBatches:

@@ -7,21 +7,29 @@
 folder of the manifest. A recording without speech has the text "".
 """
 
+import io
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
+from asr_attn.data.faults import Faults
 from asr_attn.data.fields import KNOWN_KEYS, kind_of, record_faults
+from asr_attn.data.ids import Ids
 from asr_attn.errors import ManifestError
 from asr_attn.files import atomic_path
 
-_SHOWN_FAULTS = 20
+_KNOWN_FILES = 1 << 16
+"""Audio files that are remembered to be there."""
+_NOTHING: Mapping[str, Any] = {}
+"""Shared by all utterances that have no keys of their own."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Utterance:
     """One recording, or a part of one, and what is said in it.
 
@@ -53,18 +61,7 @@ def read_manifest(path: Path) -> list[Utterance]:
         ManifestError: the file cannot be read or is empty, or lines of it have faults; one message
             lists them all as `file:line: fault`.
     """
-    path = Path(path)
-    reader = _Reader(path)
-    try:
-        with path.open("rb") as stream:
-            utterances = list(reader.utterances(stream))
-    except OSError as error:
-        raise ManifestError(_why_not_opened(path, error)) from None
-    if reader.faults:
-        raise ManifestError(_summary(path, reader.faults))
-    if not utterances:
-        raise ManifestError(f"{path} lists no utterances; write one JSON object a line.")
-    return utterances
+    return list(Manifest(path))
 
 
 def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
@@ -78,55 +75,95 @@ def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
             refuse.
         InputError: the file cannot be written.
     """
-    path = Path(path)
-    with atomic_path(path) as scratch, scratch.open("wb") as stream:
-        stream.writelines(_lines(path, utterances))
+    path, ids = Path(path), Ids()
+    with atomic_path(path) as scratch:
+        with scratch.open("wb") as stream:
+            stream.writelines(_lines(path, utterances, ids))
+        for name, _, _ in ids.repeated(_written_ids(scratch)):
+            raise ManifestError(f"{path}: utterance {name!r} is given twice; ids must be unique.")
 
 
-class _Reader:
-    """Turns lines into utterances and gathers the faults of all of them."""
+class Manifest:
+    """The utterances of a manifest, read anew, line by line, each time they are gone through.
+
+    Memory does not grow with the manifest, but for 8 bytes a line. Utterances of one audio file
+    share its path.
+
+    Args:
+        path: the manifest. What is no file, such as a pipe, can be read only once and is kept.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.folder = str(path.parent.resolve())
-        self.faults: list[str] = []
-        self.lines_of_ids: dict[str, int] = {}
-        self.audio: dict[str, Path | None] = {}  # by the path as written; None: there is no file
+        self._path = Path(path)
+        self._folder = str(self._path.parent.resolve())
+        self._kept: bytes | None = None
+        self._find = lru_cache(_KNOWN_FILES)(self._looked_up)
 
-    def utterances(self, stream: Iterable[bytes]) -> Iterator[Utterance]:
-        for number, line in enumerate(stream, start=1):
-            if number == 1 and line.startswith((b"\xff\xfe", b"\xfe\xff")):
-                self.faults.append(f"{self.path}:1: the file is UTF-16; save it as UTF-8")
-                return
-            if not line.strip():
-                continue
-            record, faults = _parse(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line)
-            if number == 1 and line.startswith(b"\xef\xbb\xbf"):
-                faults.insert(0, "a byte order mark comes first; save the file as UTF-8 without it")
+    def __iter__(self) -> Iterator[Utterance]:
+        """Yields the utterances.
+
+        Raises:
+            ManifestError: as `read_manifest`; for faults of lines, after the last one.
+        """
+        faults, ids, empty = Faults(self._path), Ids(), True
+        for number, record, wrong in self._records():
             if record is not None:
-                faults += record_faults(record)
-                faults += self._faults_in_context(record, number)
-            if faults:
-                self.faults += [f"{self.path}:{number}: {fault}" for fault in faults]
-            elif record is not None:
+                wrong += record_faults(record)
+                wrong += self._audio_faults(record.get("audio"))
+                if isinstance(name := record.get("id"), str):
+                    ids.add(name)
+            for fault in wrong:
+                faults.add(f"{self._path}:{number}", fault)
+            if record is not None and not wrong:
+                empty = False
                 yield self._utterance(record)
+        for name, number, before in ids.repeated(self._names()):
+            shown = json.dumps(name, ensure_ascii=False)
+            faults.add(f"{self._path}:{number}", f"id {shown} is already on line {before}")
+        faults.refuse()
+        if empty:
+            raise ManifestError(f"{self._path} lists no utterances; write one JSON object a line.")
 
-    def _faults_in_context(self, record: dict[str, Any], number: int) -> Iterator[str]:
-        """Yields the faults that the line alone does not show."""
-        name, audio = record.get("id"), record.get("audio")
-        if isinstance(name, str) and name:
-            before = self.lines_of_ids.setdefault(name, number)
-            if before != number:
-                yield f"id {json.dumps(name, ensure_ascii=False)} is already on line {before}"
-        if isinstance(audio, str) and audio and self._find(audio) is None:
-            hint = '; write paths with "/"' if "\\" in audio else ""
-            yield f"there is no audio file {audio}{hint}"
+    def _records(self) -> Iterator[tuple[int, dict[str, Any] | None, list[str]]]:
+        """Yields the number of each line, its object, and what is wrong with its form."""
+        try:
+            with self._opened() as stream:
+                for number, line in enumerate(stream, start=1):
+                    if number == 1 and line.startswith((b"\xff\xfe", b"\xfe\xff")):
+                        yield number, None, ["the file is UTF-16; save it as UTF-8"]
+                        return
+                    if not line.strip():
+                        continue
+                    marked = number == 1 and line.startswith(b"\xef\xbb\xbf")
+                    record, wrong = _parse(line[3:] if marked else line)
+                    if marked:
+                        mark = "a byte order mark comes first; save the file as UTF-8 without it"
+                        wrong.insert(0, mark)
+                    yield number, record, wrong
+        except OSError as error:
+            raise ManifestError(_why_not_opened(self._path, error)) from None
 
-    def _find(self, audio: str) -> Path | None:
-        if audio not in self.audio:
-            full = os.path.normpath(os.path.join(self.folder, audio))  # noqa: PTH118 (for speed)
-            self.audio[audio] = Path(full) if os.path.isfile(full) else None  # noqa: PTH113
-        return self.audio[audio]
+    def _opened(self) -> IO[bytes]:
+        if self._kept is None and self._path.exists() and not self._path.is_file():
+            self._kept = self._path.read_bytes()
+        return self._path.open("rb") if self._kept is None else io.BytesIO(self._kept)
+
+    def _names(self) -> Iterator[tuple[str, int]]:
+        """Yields the ids and the numbers of their lines."""
+        for number, record, _ in self._records():
+            if record is not None and isinstance(name := record.get("id"), str):
+                yield name, number
+
+    def _audio_faults(self, audio: object) -> list[str]:
+        if not isinstance(audio, str) or not audio or self._find(audio) is not None:
+            return []
+        hint = '; write paths with "/"' if "\\" in audio else ""
+        return [f"there is no audio file {audio}{hint}"]
+
+    def _looked_up(self, audio: str) -> Path | None:
+        """The file that a line names; None: there is none."""
+        full = os.path.normpath(os.path.join(self._folder, audio))  # noqa: PTH118 (for speed)
+        return Path(full) if os.path.isfile(full) else None  # noqa: PTH113
 
     def _utterance(self, record: dict[str, Any]) -> Utterance:
         audio = self._find(record["audio"])
@@ -137,16 +174,21 @@ class _Reader:
             text=record["text"],
             duration=float(record["duration"]),
             offset=float(record.get("offset", 0.0)),
-            speaker=record.get("speaker"),
-            language=record.get("language"),
-            extra={key: value for key, value in record.items() if key not in KNOWN_KEYS},
+            speaker=_shared(record.get("speaker")),
+            language=_shared(record.get("language")),
+            extra={sys.intern(k): v for k, v in record.items() if k not in KNOWN_KEYS} or _NOTHING,
         )
+
+
+def _shared(name: str | None) -> str | None:
+    """The same text, which is in memory only once."""
+    return None if name is None else sys.intern(name)
 
 
 def _parse(line: bytes) -> tuple[dict[str, Any] | None, list[str]]:
     """Returns the line's object, or None and what is wrong with the line."""
     try:
-        record = json.loads(line.decode("utf-8"), parse_constant=_refuse_constant)
+        record = _DECODER.decode(line.decode("utf-8"))
     except UnicodeDecodeError as error:
         byte = line[error.start]
         return None, [f"byte {error.start + 1} (0x{byte:02X}) is not UTF-8; save the file as UTF-8"]
@@ -165,20 +207,16 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
 
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+
+
 def _is_unicode(record: dict[str, Any]) -> bool:
     try:
         json.dumps(record, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _summary(path: Path, faults: list[str]) -> str:
-    shown = [f"  {fault}" for fault in faults[:_SHOWN_FAULTS]]
-    if len(faults) > _SHOWN_FAULTS:
-        shown.append(f"  and {len(faults) - _SHOWN_FAULTS} more")
-    count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-    return "\n".join([f"{path} has {count}:", *shown])
 
 
 def _why_not_opened(path: Path, error: OSError) -> str:
@@ -189,41 +227,48 @@ def _why_not_opened(path: Path, error: OSError) -> str:
     return f"{path} cannot be read: {error.strerror or type(error).__name__}."
 
 
-def _lines(path: Path, utterances: Iterable[Utterance]) -> Iterator[bytes]:
+def _lines(path: Path, utterances: Iterable[Utterance], ids: Ids) -> Iterator[bytes]:
     """Yields the lines of a manifest; raises ManifestError at the first utterance with a fault."""
+    empty = True
     folder = path.parent.resolve()
-    places: dict[Path, str] = {}  # of the folders of audio files, as seen from the manifest's
-    seen: set[str] = set()
+    prefix = lru_cache(_KNOWN_FILES)(lambda place: _prefix(place, folder))
     for utterance in utterances:
         where = f"{path}: utterance {utterance.id!r}"
-        if utterance.id in seen:
-            raise ManifestError(f"{where} is given twice; ids must be unique.")
-        seen.add(utterance.id)
-        parent = utterance.audio.parent
-        if parent not in places:
-            places[parent] = _relative(parent, folder)
-        record = _record(utterance, (Path(places[parent]) / utterance.audio.name).as_posix())
+        place, name = os.path.split(utterance.audio)
+        record = _record(utterance, prefix(place) + name)
         faults = ["extra has a key that is no string" for key in record if not isinstance(key, str)]
         faults = faults or record_faults(record)
         faults += [f"extra has the key {key!r}" for key in utterance.extra if key in KNOWN_KEYS]
         if faults:
             raise ManifestError(f"{where} cannot be written: {'; '.join(faults)}.")
         try:
-            line = json.dumps(record, ensure_ascii=False, allow_nan=False).encode("utf-8")
+            line = _ENCODER.encode(record).encode("utf-8")
         except (TypeError, ValueError) as error:
             raise ManifestError(f"{where} cannot be written as JSON: {error}.") from None
+        ids.add(utterance.id)
+        empty = False
         yield line + b"\n"
-    if not seen:
+    if empty:
         raise ManifestError(f"{path} is not written: there are no utterances to list.")
 
 
-def _relative(place: Path, folder: Path) -> str:
-    """Returns the folder `place` as seen from `folder`, absolute if there is no way."""
-    place = place.resolve()
+def _written_ids(path: Path) -> Iterator[tuple[str, None]]:
+    """Yields the ids of a file of lines."""
+    if not path.is_file():  # what went into a pipe cannot be read again
+        raise ManifestError(f"{path}: an id is given twice; ids must be unique.")
+    with path.open("rb") as stream:
+        for line in stream:
+            yield json.loads(line)["id"], None
+
+
+def _prefix(place: str, folder: Path) -> str:
+    """What comes before the names of the files of a folder, as seen from `folder`, with /."""
+    real = Path(place).resolve()
     try:
-        return os.path.relpath(place, folder)
+        seen = Path(os.path.relpath(real, folder))
     except ValueError:  # two drives
-        return str(place)
+        seen = real
+    return (seen / "x").as_posix()[:-1]
 
 
 def _record(utterance: Utterance, audio: str) -> dict[str, Any]:

@@ -69,13 +69,21 @@ class LoadingConfig:
     """Short examples first: stages with a greatest number of words."""
     mixing: MixingConfig = MixingConfig()
     """New utterances from pieces of recordings."""
+    unreadable: float = 0.01
+    """Share of the utterances (at least one) that may turn out to be unreadable while training
+    goes on. They are named and left out; more stop the run. 0 stops at the first."""
 
     def __post_init__(self) -> None:
         if self.batch_seconds <= 0 or self.workers < 0:
             raise ValueError("data.loading needs batch_seconds > 0 and workers >= 0")
+        if not 0 <= self.unreadable < 1:
+            raise ValueError(
+                f"data.loading.unreadable is a share from 0 to below 1, not {self.unreadable}"
+            )
 
 
-@dataclass(frozen=True)
+# a plan has as many of these as there are utterances: without slots it is twice the size
+@dataclass(frozen=True, slots=True)
 class Segment:
     """A stretch of one utterance.
 
@@ -83,16 +91,16 @@ class Segment:
         utterance: index of the utterance.
         offset: seconds from the start of the utterance.
         duration: seconds.
-        words: its text.
+        text: what is said in it; a whole utterance shares its text.
     """
 
     utterance: int
     offset: float
     duration: float
-    words: tuple[str, ...]
+    text: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Example:
     """One training example: segments to be joined, and the seed of everything random in it."""
 
@@ -107,7 +115,7 @@ class Example:
     @property
     def text(self) -> str:
         """Words of all segments."""
-        return " ".join(word for segment in self.segments for word in segment.words)
+        return " ".join(segment.text for segment in self.segments if segment.text)
 
 
 def curriculum_limit(stages: Sequence[CurriculumStage], progress: float) -> int | None:
@@ -145,13 +153,13 @@ def plan_examples(
     pools: dict[str, list[Segment]] = defaultdict(list)
     whole: list[tuple[Segment, ...]] = []
     for i, utterance in enumerate(utterances):
-        words = tuple(utterance.text.split())
-        full = Segment(i, 0.0, utterance.duration, words)
+        words = len(utterance.text.split())
+        full = Segment(i, 0.0, utterance.duration, utterance.text)
         boundaries = cuts.get(utterance.id, ())
-        aligned = bool(words) and len(boundaries) == len(words) + 1
-        mix = random.random() < mixing.share and (aligned or len(words) <= mixed_limit)
+        aligned = bool(words) and len(boundaries) == words + 1
+        mix = random.random() < mixing.share and (aligned or words <= mixed_limit)
         longest = mixed_limit if mix else limit
-        if longest is None or (len(words) <= longest and not (mix and aligned)):
+        if longest is None or (words <= longest and not (mix and aligned)):
             pieces = [full]
         elif aligned:
             pieces = _cut(full, boundaries, longest, random)
@@ -170,14 +178,13 @@ def _cut(
     full: Segment, boundaries: Sequence[float], longest: int, random: np.random.Generator
 ) -> list[Segment]:
     """Cut an aligned utterance into pieces of 1 to ``longest`` words."""
+    words = full.text.split()
     pieces = []
     start = 0
-    while start < len(full.words):
-        end = min(start + int(random.integers(1, longest + 1)), len(full.words))
-        begin = boundaries[start]
-        pieces.append(
-            Segment(full.utterance, begin, boundaries[end] - begin, full.words[start:end])
-        )
+    while start < len(words):
+        end = min(start + int(random.integers(1, longest + 1)), len(words))
+        begin, text = boundaries[start], " ".join(words[start:end])
+        pieces.append(Segment(full.utterance, begin, boundaries[end] - begin, text))
         start = end
     return pieces
 
@@ -192,12 +199,13 @@ def _join(
     goal = int(random.integers(1, most_words + 1))
     for k in random.permutation(len(pieces)):
         piece = pieces[int(k)]
-        if current and words + len(piece.words) > goal:
+        more = len(piece.text.split())
+        if current and words + more > goal:
             joined.append(tuple(current))
             current, words = [], 0
             goal = int(random.integers(1, most_words + 1))
         current.append(piece)
-        words += len(piece.words)
+        words += more
     if current:
         joined.append(tuple(current))
     return joined
@@ -223,25 +231,15 @@ def plan_batches(
         Batches of indices; process ``rank`` takes ``batches[rank::world_size]``.
     """
     random = np.random.default_rng(seed)
+    seconds = np.asarray(durations, dtype=np.float64)
     if seed is None:
-        order = sorted(range(len(durations)), key=lambda i: durations[i])
+        order = np.argsort(seconds, kind="stable")
     else:
-        ties = random.random(len(durations))
+        ties = random.random(len(seconds))
         # buckets grow by 15 %: little padding, and still many neighbours to be shuffled with
-        keys = [math.floor(math.log(max(d, 1e-3)) / math.log(1.15)) for d in durations]
-        order = sorted(range(len(durations)), key=lambda i: (keys[i], ties[i]))
-    batches: list[list[int]] = []
-    current: list[int] = []
-    longest = 0.0
-    for i in order:
-        longest_with = max(longest, durations[i])
-        if current and longest_with * (len(current) + 1) > batch_seconds:
-            batches.append(current)
-            current, longest_with = [], durations[i]
-        current.append(i)
-        longest = longest_with
-    if current:
-        batches.append(current)
+        buckets = np.floor(np.log(np.maximum(seconds, 1e-3)) / math.log(1.15))
+        order = np.lexsort((ties, buckets))
+    batches = _filled(order.tolist(), seconds[order].tolist(), batch_seconds)
     while len(batches) % world_size and max(map(len, batches)) > 1:
         largest = max(range(len(batches)), key=lambda k: len(batches[k]))
         half = len(batches[largest]) // 2
@@ -253,3 +251,22 @@ def plan_batches(
     if seed is not None:
         together = [together[int(k)] for k in random.permutation(len(together))]
     return [batch for group in together for batch in group]
+
+
+def _filled(
+    order: Sequence[int], durations: Sequence[float], batch_seconds: float
+) -> list[list[int]]:
+    """Examples in an order, and their durations, as batches of so many seconds."""
+    batches: list[list[int]] = []
+    current: list[int] = []
+    longest = 0.0
+    for i, duration in zip(order, durations):
+        longest_with = max(longest, duration)
+        if current and longest_with * (len(current) + 1) > batch_seconds:
+            batches.append(current)
+            current, longest_with = [], duration
+        current.append(i)
+        longest = longest_with
+    if current:
+        batches.append(current)
+    return batches

@@ -36,7 +36,7 @@ def utterances(tmp_path: Path) -> list[Utterance]:
 
 
 def whole(utterances: list[Utterance], *indices: int, seed: int = 0) -> Example:
-    segments = [Segment(i, 0.0, utterances[i].duration, ("w",)) for i in indices]
+    segments = [Segment(i, 0.0, utterances[i].duration, "w") for i in indices]
     return Example(tuple(segments), (seed, 0))
 
 
@@ -62,7 +62,7 @@ def test_one_segment_is_what_the_file_holds(utterances):
 
 
 def test_a_part_is_that_part_of_the_utterance(utterances):
-    example = Example((Segment(1, 0.25, 0.5, ("w",)),), (0,))
+    example = Example((Segment(1, 0.25, 0.5, "w"),), (0,))
     source, _ = soundfile.read(utterances[1].audio, dtype="float32")
     np.testing.assert_array_equal(render(example, utterances), source[6000:10000])
 
@@ -102,7 +102,7 @@ def test_pauses_are_drawn_from_the_range(utterances):
 
 
 def test_segments_shorter_than_a_frame_are_joined(utterances):
-    short = Segment(0, 0.0, 0.005, ("w",))
+    short = Segment(0, 0.0, 0.005, "w")
     out = render(Example((short, short), (0,)), utterances)
     assert len(out) == 2 * 40 + 2000
     assert not out[40:-40].any()

@@ -4,12 +4,12 @@ The folder holds metadata.csv or metadata.jsonl, whose `file_name` is seen from 
 (https://huggingface.co/docs/datasets/audio_dataset#audiofolder).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from asr_attn.data.faults import Faults
 from asr_attn.data.formats.columns import COLUMNS, chosen_columns, row_draft
-from asr_attn.data.formats.drafts import finish
-from asr_attn.data.formats.faults import Faults
+from asr_attn.data.formats.drafts import Draft, finish
 from asr_attn.data.formats.lines import json_objects, write_json
 from asr_attn.data.formats.options import Bars, Options
 from asr_attn.data.formats.placing import place_audio
@@ -25,7 +25,7 @@ _COLUMNS: Mapping[str, Sequence[str]] = {**COLUMNS, "audio": ("file_name",)}
 _TEXT = "transcription"
 
 
-def read(path: Path, options: Options) -> list[Utterance]:
+def read(path: Path, options: Options) -> Iterator[Utterance]:
     """Reads a folder.
 
     Raises:
@@ -41,15 +41,20 @@ def read(path: Path, options: Options) -> list[Utterance]:
     if listed.suffix == ".csv":
         return read_table(listed, options, ",", _COLUMNS, quotes=True)
     faults = Faults(listed)
-    rows = list(json_objects(listed, faults))
-    header = list(dict.fromkeys(key for _, row in rows for key in row))
+    header: dict[str, None] = {}
+    for _, row in json_objects(listed, faults):
+        header |= dict.fromkeys(row)
     faults.refuse()
-    chosen = chosen_columns(header, options.columns, listed, _COLUMNS)
-    drafts = [row_draft(where, row, chosen, faults) for where, row in rows]
+    chosen = chosen_columns(list(header), options.columns, listed, _COLUMNS)
+
+    def drafts(faults: Faults) -> Iterator[Draft]:
+        rows = json_objects(listed, faults)
+        return (row_draft(where, row, chosen, faults) for where, row in rows)
+
     return finish(drafts, faults, listed, options.audio_folder or path, options.bars)
 
 
-def write(path: Path, utterances: Sequence[Utterance], bars: Bars) -> None:
+def write(path: Path, utterances: Iterable[Utterance], bars: Bars) -> None:
     """Writes metadata.jsonl to a folder and copies the audio there, unless all of it is in it.
 
     Every line has the same keys, as the datasets library wants it.

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from asr_attn.data.faults import Faults
 from asr_attn.data.fields import KNOWN_KEYS
 from asr_attn.data.formats.drafts import Draft
-from asr_attn.data.formats.faults import Faults
 from asr_attn.data.formats.lines import text_lines
 from asr_attn.errors import InputError
 

@@ -5,12 +5,13 @@ there, gives the durations in milliseconds.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
+from asr_attn.data.faults import Faults
 from asr_attn.data.formats.columns import row_draft, table_rows
 from asr_attn.data.formats.drafts import Draft, finish
-from asr_attn.data.formats.faults import Faults
 from asr_attn.data.formats.lines import write_lines
 from asr_attn.data.formats.options import Bars, Options
 from asr_attn.data.formats.placing import place_audio
@@ -29,7 +30,7 @@ _COLUMNS = {
 _NEEDED = ("path", "sentence")
 
 
-def read(path: Path, options: Options) -> list[Utterance]:
+def read(path: Path, options: Options) -> Iterator[Utterance]:
     """Reads a list; its audio is in the folder clips beside it.
 
     Raises:
@@ -47,15 +48,19 @@ def read(path: Path, options: Options) -> list[Utterance]:
         )
     columns = {key: name for key, name in _COLUMNS.items() if name in header}
     durations = _durations(path.with_name("clip_durations.tsv"), faults)
-    drafts = [
-        _with_clip(row_draft(where, dict(zip(header, row)), columns, faults), durations)
-        for where, row in rows
-    ]
+
+    def drafts(faults: Faults) -> Iterator[Draft]:
+        rows = table_rows(path, faults, "\t", quotes=False)
+        next(rows, None)
+        for where, row in rows:
+            draft = row_draft(where, dict(zip(header, row)), columns, faults)
+            yield _with_clip(draft, durations)
+
     folder = options.audio_folder or path.parent / "clips"
     return finish(drafts, faults, path, folder, options.bars)
 
 
-def write(path: Path, utterances: Sequence[Utterance], bars: Bars) -> None:
+def write(path: Path, utterances: Iterable[Utterance], bars: Bars) -> None:
     """Writes a list, and copies the audio to the folder clips beside it.
 
     Raises:
@@ -79,7 +84,7 @@ def write(path: Path, utterances: Sequence[Utterance], bars: Bars) -> None:
             faults.add(where, f"its key {key!r} has a meaning in Common Voice")
     faults.refuse()
     names = place_audio((u.audio for u in utterances), path.parent / "clips", bars)
-    rows = [
+    rows = (
         [
             u.speaker or "",
             names[u.audio],
@@ -89,8 +94,8 @@ def write(path: Path, utterances: Sequence[Utterance], bars: Bars) -> None:
             u.id,
         ]
         for u in utterances
-    ]
-    write_lines(path, ("\t".join(row) for row in [header, *rows]))
+    )
+    write_lines(path, ("\t".join(row) for row in chain([header], rows)))
 
 
 def _durations(path: Path, faults: Faults) -> dict[str, float]:

@@ -2,20 +2,25 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+from asr_attn.data.faults import Faults
 from asr_attn.data.fields import KNOWN_KEYS, kind_of, record_faults
-from asr_attn.data.formats.faults import Faults
 from asr_attn.data.formats.options import Bars
 from asr_attn.data.formats.sounds import file_durations, file_names
+from asr_attn.data.ids import Ids
 from asr_attn.data.manifest import Utterance
 from asr_attn.errors import AudioError, ManifestError
 
+_KNOWN_FILES = 1 << 16
+"""Audio files that are remembered to be there."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """An entry of a list, not checked yet.
 
@@ -31,70 +36,142 @@ class Draft:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
+Drafts: TypeAlias = Callable[[Faults], Iterable[Draft]]
+"""Reads a list from its start and gives its entries; what is wrong with their form are faults."""
+
+
 def finish(
-    drafts: Sequence[Draft], faults: Faults, path: Path, folder: Path, bars: Bars
-) -> list[Utterance]:
-    """Makes utterances.
+    drafts: Drafts, faults: Faults, path: Path, folder: Path, bars: Bars
+) -> Iterator[Utterance]:
+    """Makes utterances, one by one.
+
+    The list is read twice, so that it need not be held in memory: how files without ids are called
+    depends on all of them. What is no file or folder, such as a pipe, is read once and held.
 
     Args:
-        drafts: all entries.
+        drafts: gives the entries.
         faults: found so far.
         path: the list.
         folder: where relative paths of audio start.
         bars: show how far it is.
 
     Raises:
-        ManifestError: there are faults, or no utterances.
+        ManifestError: there are faults, or no utterances; after the last utterance.
     """
-    found = _Files(folder)
-    files = [found.file(draft.values.get("audio")) for draft in drafts]
-    for draft, file in zip(drafts, files):
-        if file is None:
-            faults.add(draft.where, found.fault(draft.values.get("audio")))
-    names = _ids(drafts, files)
-    durations = _durations(drafts, files, faults, bars)
-    utterances = []
-    first: dict[str, str] = {}
-    for draft, file, name, duration in zip(drafts, files, names, durations):
-        if file is None or duration is None:  # a fault that was told
-            continue
-        values = {**draft.values, "id": name, "audio": str(file), "duration": duration}
-        wrong = record_faults({**draft.extra, **values})
-        wrong += [
-            f"the key {key!r} has another meaning in manifests; rename it"
-            for key in draft.extra
-            if key in KNOWN_KEYS
-        ]
-        if isinstance(name, str) and first.setdefault(name, draft.where) != draft.where:
-            wrong.append(f"id {name!r} is already at {first[name]}")
+    entries = _Entries(_repeatable(drafts, faults, path), path, folder)
+    durations = file_durations(entries.without_duration, bars)
+    ids, empty = Ids(), True
+    for draft, file, name in entries.named(faults):
+        if isinstance(name, str):
+            ids.add(name)
+        values, wrong = entries.values(draft, file, name, durations)
         for fault in wrong:
             faults.add(draft.where, fault)
-        if not wrong:
-            utterances.append(_utterance(values, file, draft.extra))
+        if file is not None and not wrong:
+            empty = False
+            yield _utterance(values, file, draft.extra)
+    for name, where, before in ids.repeated(entries.places()):
+        faults.add(where, f"id {name!r} is already at {before}")
     faults.refuse()
-    if not utterances:
+    if empty:
         raise ManifestError(f"{path} lists no utterances.")
-    return utterances
+
+
+def _repeatable(drafts: Drafts, faults: Faults, path: Path) -> Drafts:
+    if path.is_file() or path.is_dir():
+        return drafts
+    held = list(drafts(faults))
+    return lambda _: held
+
+
+class _Entries:
+    """The entries of a list, which are gone through twice.
+
+    Args:
+        drafts: gives them.
+        path: the list.
+        folder: where relative paths of audio start.
+
+    Attributes:
+        without_duration: the files whose durations are needed.
+    """
+
+    def __init__(self, drafts: Drafts, path: Path, folder: Path) -> None:
+        self._drafts = drafts
+        self._path = path
+        self._files = _Files(folder)
+        self._without_id: Counter[Path] = Counter()  # entries of each file
+        self.without_duration: dict[Path, None] = {}
+        for draft in drafts(Faults(path)):
+            file = self._files.file(draft.values.get("audio"))
+            if file is not None and draft.values.get("id") in (None, ""):
+                self._without_id[file] += 1
+            if file is not None and draft.values.get("duration") is None:
+                self.without_duration[file] = None
+        self._names = file_names(self._without_id)
+
+    def named(self, faults: Faults) -> Iterator[tuple[Draft, Path | None, Any]]:
+        """Yields entries with their files and ids.
+
+        The id is the one that is given; else the file's name, with a number where it has several
+        parts.
+        """
+        numbers: Counter[Path] = Counter()
+        for draft in self._drafts(faults):
+            file = self._files.file(draft.values.get("audio"))
+            name = draft.values.get("id")
+            if name in (None, "") and file is not None:
+                numbers[file] += 1
+                parts = self._without_id[file]
+                name = self._names[file]
+                name += f"-{numbers[file]:0{len(str(parts))}}" if parts > 1 else ""
+            yield draft, file, name
+
+    def places(self) -> Iterator[tuple[str, str]]:
+        """Yields ids, and where they are."""
+        for draft, _, name in self.named(Faults(self._path)):
+            if isinstance(name, str):
+                yield name, draft.where
+
+    def values(
+        self,
+        draft: Draft,
+        file: Path | None,
+        name: object,
+        durations: Mapping[Path, float | AudioError],
+    ) -> tuple[dict[str, Any], list[str]]:
+        """The values of an entry, complete, and what is wrong with them."""
+        if file is None:
+            return {}, [self._files.fault(draft.values.get("audio"))]
+        seconds, wrong = _duration(draft, file, durations)
+        values = {**draft.values, "id": name, "audio": str(file), "duration": seconds}
+        if not wrong:
+            wrong = record_faults({**draft.extra, **values})
+            wrong += [
+                f"the key {key!r} has another meaning in manifests; rename it"
+                for key in draft.extra
+                if key in KNOWN_KEYS
+            ]
+        return values, wrong
 
 
 class _Files:
-    """Finds audio files, each once."""
+    """Finds audio files."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.resolve()
-        self._found: dict[str, Path | None] = {}
+        self._find = lru_cache(_KNOWN_FILES)(self._looked_up)
 
     def file(self, audio: object) -> Path | None:
-        if not isinstance(audio, str) or not audio:
+        return self._find(audio) if isinstance(audio, str) and audio else None
+
+    def _looked_up(self, audio: str) -> Path | None:
+        path = Path(audio).expanduser() if audio.startswith("~/") else Path(audio)
+        try:
+            place = Path(os.path.normpath(self._folder / path))
+            return place if place.is_file() else None
+        except ValueError:  # a zero byte
             return None
-        if audio not in self._found:
-            path = Path(audio).expanduser() if audio.startswith("~/") else Path(audio)
-            try:
-                place = Path(os.path.normpath(self._folder / path))
-                self._found[audio] = place if place.is_file() else None
-            except ValueError:  # a zero byte
-                self._found[audio] = None
-        return self._found[audio]
 
     def fault(self, audio: object) -> str:
         """Why there is no file."""
@@ -107,44 +184,19 @@ class _Files:
         return f"there is no audio file {audio}{hint}"
 
 
-def _ids(drafts: Sequence[Draft], files: Sequence[Path | None]) -> list[Any]:
-    """The ids that are given; else the file's name, with a number where it has several parts."""
-    without = [i for i, draft in enumerate(drafts) if draft.values.get("id") in (None, "")]
-    parts = Counter(files[i] for i in without)
-    names = file_names(file for i in without if (file := files[i]) is not None)
-    ids = [draft.values.get("id") for draft in drafts]
-    numbers: Counter[Path] = Counter()
-    for i in without:
-        file = files[i]
-        if file is None:
-            continue
-        numbers[file] += 1
-        width = len(str(parts[file]))
-        ids[i] = names[file] if parts[file] == 1 else f"{names[file]}-{numbers[file]:0{width}}"
-    return ids
-
-
-def _durations(
-    drafts: Sequence[Draft], files: Sequence[Path | None], faults: Faults, bars: Bars
-) -> list[Any]:
-    """The durations that are given; else what remains of the file; None after a fault."""
-    lacking = [draft.values.get("duration") is None for draft in drafts]
-    totals = file_durations((f for f, lacks in zip(files, lacking) if lacks and f), bars)
-    durations: list[Any] = []
-    for draft, file, lacks in zip(drafts, files, lacking):
-        total = totals.get(file) if file is not None and lacks else None
-        offset = draft.values.get("offset", 0.0)
-        if not lacks:
-            durations.append(draft.values["duration"])
-        elif isinstance(total, float) and isinstance(offset, int | float) and offset < total:
-            durations.append(total - offset)
-        else:
-            durations.append(None)
-            if isinstance(total, AudioError):
-                faults.add(draft.where, str(total).rstrip("."))
-            elif total is not None:
-                faults.add(draft.where, f"offset {offset!r} is not in {file} of {total:.3f} s")
-    return durations
+def _duration(
+    draft: Draft, file: Path, durations: Mapping[Path, float | AudioError]
+) -> tuple[Any, list[str]]:
+    """The duration that is given, else what remains of the file; and what is wrong with it."""
+    if draft.values.get("duration") is not None:
+        return draft.values["duration"], []
+    total = durations[file]
+    if isinstance(total, AudioError):
+        return None, [str(total).rstrip(".")]
+    offset = draft.values.get("offset", 0.0)
+    if isinstance(offset, int | float) and offset < total:
+        return total - offset, []
+    return None, [f"offset {offset!r} is not in {file} of {total:.3f} s"]
 
 
 def _utterance(values: Mapping[str, Any], file: Path, extra: Mapping[str, Any]) -> Utterance:

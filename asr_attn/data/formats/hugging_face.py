@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from asr_attn.data.corpus import replaced_folder
+from asr_attn.data.faults import Faults
 from asr_attn.data.formats import audio_folder
 from asr_attn.data.formats.columns import COLUMNS, chosen_columns, row_draft
 from asr_attn.data.formats.drafts import Draft, finish
-from asr_attn.data.formats.faults import Faults
 from asr_attn.data.formats.options import Options
 from asr_attn.data.manifest import Utterance
 from asr_attn.errors import InputError
@@ -27,7 +27,7 @@ _OWNED = re.compile(r"[0-9]+\.(wav|flac|ogg|opus|mp3)")
 _MAGIC = ((b"RIFF", ".wav"), (b"fLaC", ".flac"), (b"OggS", ".ogg"), (b"ID3", ".mp3"))
 
 
-def read(path: Path, options: Options) -> list[Utterance]:
+def read(path: Path, options: Options) -> Iterator[Utterance]:
     """Reads a folder in the AudioFolder layout, or what `hf:...` names.
 
     The audio of the latter is written to the folder `options.store`, as it was encoded.
@@ -57,9 +57,9 @@ def read(path: Path, options: Options) -> list[Utterance]:
         for draft in _drafts(rows, chosen, folder, faults):
             drafts.append(draft)
             bar.advance()
-        utterances = finish(drafts, faults, path, folder, options.bars)
+        utterances = list(finish(lambda _: drafts, faults, path, folder, options.bars))
     place = options.store.resolve()
-    return [dataclasses.replace(u, audio=place / u.audio.name) for u in utterances]
+    return (dataclasses.replace(u, audio=place / u.audio.name) for u in utterances)
 
 
 def _load(name: str) -> Any:

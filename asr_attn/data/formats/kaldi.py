@@ -5,12 +5,14 @@ Relative paths in wav.scp start in the current folder, as they do for Kaldi's pr
 
 import re
 import shlex
+import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+from asr_attn.data.faults import Faults
 from asr_attn.data.formats.drafts import Draft, finish
-from asr_attn.data.formats.faults import Faults
 from asr_attn.data.formats.lines import text_lines
 from asr_attn.data.formats.options import Options
 from asr_attn.data.manifest import Utterance
@@ -19,18 +21,26 @@ from asr_attn.errors import ManifestError
 BLANKS = " \t\r\n\f\v"
 """What separates words for Kaldi: only these, not all of Unicode's spaces."""
 
+_GAP = re.compile(f"[{BLANKS}]+")
+_SHARED = ("utt2spk", "utt2lang")
 _OPTIONAL = ("segments", "utt2spk", "utt2dur", "utt2lang")
 _IN_ARCHIVE = re.compile(r".*\.ark:\d+")
 _FLAC_OPTIONS = {"-c", "-d", "-s", "-dc", "-cd", "-dcs", "-cds", "--stdout", "--decode", "--silent"}
 _SAME_SECONDS = 1e-3  # a duration in utt2dur that is this near to the segment's is more exact
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Entry:
-    """A line: its place, and what comes after the id."""
+    """A line: its file and number, and what comes after the id."""
 
-    where: str
+    path: Path
+    number: int
     rest: str
+
+    @property
+    def where(self) -> str:
+        """The place of the line."""
+        return f"{self.path}:{self.number}"
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,7 @@ class _Part:
     duration: float | None = None
 
 
-def read(path: Path, options: Options) -> list[Utterance]:
+def read(path: Path, options: Options) -> Iterator[Utterance]:
     """Reads wav.scp and text, and segments, utt2spk, utt2dur and utt2lang if they are there.
 
     A speaker that is called as the utterance is Kaldi's word for an unknown one. Commands in
@@ -57,43 +67,45 @@ def read(path: Path, options: Options) -> list[Utterance]:
     faults = Faults(path)
     there = ["wav.scp", "text", *(name for name in _OPTIONAL if (path / name).exists())]
     tables = {name: _table(path / name, faults) for name in there}
-    parts = _segments(tables, faults) if "segments" in tables else _whole(tables, faults)
-    drafts = list(_drafts(parts, tables, faults))
     known = tables.get("segments", tables["wav.scp"])
     for name in ("text", "utt2spk"):
         for key, entry in tables.get(name, {}).items():
             if key not in known:
                 faults.add(entry.where, f"{key} has no audio; Kaldi's fix_data_dir.sh mends this")
-    return finish(drafts, faults, path, options.audio_folder or Path(), options.bars)
+    return finish(
+        partial(_drafts, tables), faults, path, options.audio_folder or Path(), options.bars
+    )
 
 
 def _table(path: Path, faults: Faults) -> dict[str, _Entry]:
     entries: dict[str, _Entry] = {}
+    shared = path.name in _SHARED
     for number, line in text_lines(path, faults):
-        key, *rest = re.split(f"[{BLANKS}]+", line.strip(BLANKS), maxsplit=1)
-        where = f"{path}:{number}"
+        key, *rest = _GAP.split(line.strip(BLANKS), maxsplit=1)
+        entry = _Entry(path, number, rest[0] if rest else "")
         if key in entries:
-            faults.add(where, f"{key} is already at {entries[key].where}")
+            faults.add(entry.where, f"{key} is already at {entries[key].where}")
         elif key:
-            entries[key] = _Entry(where, rest[0] if rest else "")
+            # of the names that many lines have, one copy is kept
+            entry = _Entry(path, number, sys.intern(entry.rest)) if shared else entry
+            entries[sys.intern(key)] = entry
     return entries
 
 
-def _whole(tables: Mapping[str, dict[str, _Entry]], faults: Faults) -> dict[str, _Part]:
-    parts = {}
+def _whole(tables: Mapping[str, dict[str, _Entry]], faults: Faults) -> Iterator[tuple[str, _Part]]:
     durations = tables.get("utt2dur", {})
     for key, entry in tables["wav.scp"].items():
         audio = _audio(entry, faults)
         duration = _seconds(durations[key], faults) if key in durations else None
         if audio is not None:
-            parts[key] = _Part(entry.where, audio, duration=duration)
-    return parts
+            yield key, _Part(entry.where, audio, duration=duration)
 
 
-def _segments(tables: Mapping[str, dict[str, _Entry]], faults: Faults) -> dict[str, _Part]:
+def _segments(
+    tables: Mapping[str, dict[str, _Entry]], faults: Faults
+) -> Iterator[tuple[str, _Part]]:
     files = {key: _audio(entry, faults) for key, entry in tables["wav.scp"].items()}
     durations = tables.get("utt2dur", {})
-    parts = {}
     for key, entry in tables["segments"].items():
         fields = entry.rest.split()
         if len(fields) != 3:
@@ -102,20 +114,19 @@ def _segments(tables: Mapping[str, dict[str, _Entry]], faults: Faults) -> dict[s
             continue
         if fields[0] not in files:
             faults.add(entry.where, f"wav.scp has no recording {fields[0]}")
-        start = _seconds(_Entry(entry.where, fields[1]), faults)
-        end = _seconds(_Entry(entry.where, fields[2]), faults)
+        start = _seconds(replace(entry, rest=fields[1]), faults)
+        end = _seconds(replace(entry, rest=fields[2]), faults)
         audio = files.get(fields[0])
         if audio is None or start is None or end is None:
             continue
         if end == -1:
-            parts[key] = _Part(entry.where, audio, start)
+            yield key, _Part(entry.where, audio, start)
         elif end <= start:
             faults.add(entry.where, f"the end {fields[2]} is not after the start {fields[1]}")
         else:
             exact = _seconds(durations[key], faults) if key in durations else None
             near = exact is not None and abs(exact - (end - start)) < _SAME_SECONDS
-            parts[key] = _Part(entry.where, audio, start, exact if near else end - start)
-    return parts
+            yield key, _Part(entry.where, audio, start, exact if near else end - start)
 
 
 def _audio(entry: _Entry, faults: Faults) -> str | None:
@@ -162,11 +173,10 @@ def _seconds(entry: _Entry, faults: Faults) -> float | None:
         return None
 
 
-def _drafts(
-    parts: Mapping[str, _Part], tables: Mapping[str, dict[str, _Entry]], faults: Faults
-) -> Iterator[Draft]:
+def _drafts(tables: Mapping[str, dict[str, _Entry]], faults: Faults) -> Iterator[Draft]:
     speakers, languages = tables.get("utt2spk"), tables.get("utt2lang", {})
-    for key, part in parts.items():
+    parts = _segments(tables, faults) if "segments" in tables else _whole(tables, faults)
+    for key, part in parts:
         values = {"id": key, "audio": part.audio, "offset": part.offset, "duration": part.duration}
         if key not in tables["text"]:
             faults.add(part.where, f"{key} has no line in text")

@@ -3,11 +3,11 @@
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from asr_attn.data.corpus import replaced_folder
-from asr_attn.data.formats.faults import Faults
+from asr_attn.data.faults import Faults
 from asr_attn.data.formats.kaldi import BLANKS
 from asr_attn.data.formats.lines import write_lines
 from asr_attn.data.formats.options import Bars
@@ -18,7 +18,7 @@ _OWNED = re.compile("wav.scp|segments|text|utt2spk|spk2utt|utt2dur|utt2lang")
 _BLANK = re.compile(f"[{BLANKS}]")
 
 
-def write(path: Path, utterances: Sequence[Utterance], bars: Bars) -> None:
+def write(path: Path, utterances: Iterable[Utterance], bars: Bars) -> None:
     """Writes a data folder; segments only if some utterance is a part of a file.
 
     Files other than wav are decoded by `flac` and `sox`, in wav.scp.
@@ -29,31 +29,44 @@ def write(path: Path, utterances: Sequence[Utterance], bars: Bars) -> None:
         InputError: the folder cannot be written, or holds other files.
     """
     _refuse_unwritable(path, utterances)
-    files = {u.id: _command(u.audio) for u in utterances}
-    tables: dict[str, Mapping[str, str]] = {}
-    if not all(whole_files(utterances, path, bars)):
-        names = _recordings(utterances)
-        files = {names[u.audio]: _command(u.audio) for u in utterances}
-        tables["segments"] = {
-            u.id: f"{names[u.audio]} {u.offset!r} {u.offset + u.duration!r}" for u in utterances
-        }
-    speakers = defaultdict(list)
-    for utterance in utterances:
-        speakers[utterance.speaker or utterance.id].append(utterance.id)
-    tables["wav.scp"] = files
-    tables["text"] = {u.id: u.text for u in utterances}
-    tables["utt2spk"] = {u.id: u.speaker or u.id for u in utterances}
-    tables["spk2utt"] = {name: " ".join(sorted(ids)) for name, ids in speakers.items()}
-    tables["utt2dur"] = {u.id: repr(u.duration) for u in utterances}
-    if languages := {u.id: u.language for u in utterances if u.language}:
-        tables["utt2lang"] = languages
+    parts = sum(not whole for _, whole in whole_files(utterances, path, bars))
+    names = _recordings(utterances) if parts else None
     with replaced_folder(path, _OWNED) as folder:
-        for name, table in tables.items():
+        for table, lines in _tables(utterances, names).items():
             # Code points sort as the bytes of UTF-8 do under LC_ALL=C.
-            write_lines(folder / name, [f"{k} {table[k]}".rstrip(" ") for k in sorted(table)])
+            write_lines(folder / table, sorted(lines, key=lambda line: line.split(" ", 1)[0]))
 
 
-def _refuse_unwritable(path: Path, utterances: Sequence[Utterance]) -> None:
+def _tables(
+    utterances: Iterable[Utterance], names: Mapping[Path, str] | None
+) -> dict[str, list[str]]:
+    """The lines of each file.
+
+    Args:
+        utterances: all of them.
+        names: of the recordings; None if each utterance is a whole file, called as the utterance.
+    """
+    tables = defaultdict[str, list[str]](list)
+    speakers = defaultdict[str, list[str]](list)
+    for u in utterances:
+        speakers[u.speaker or u.id].append(u.id)
+        if names is None:
+            tables["wav.scp"].append(f"{u.id} {_command(u.audio)}")
+        else:
+            recording = names[u.audio]
+            tables["segments"].append(f"{u.id} {recording} {u.offset!r} {u.offset + u.duration!r}")
+        tables["text"].append(f"{u.id} {u.text}".rstrip(" "))
+        tables["utt2spk"].append(f"{u.id} {u.speaker or u.id}")
+        tables["utt2dur"].append(f"{u.id} {u.duration!r}")
+        if u.language:
+            tables["utt2lang"].append(f"{u.id} {u.language}")
+    for path, name in (names or {}).items():
+        tables["wav.scp"].append(f"{name} {_command(path)}")
+    tables["spk2utt"] = [f"{name} {' '.join(sorted(ids))}" for name, ids in speakers.items()]
+    return tables
+
+
+def _refuse_unwritable(path: Path, utterances: Iterable[Utterance]) -> None:
     faults = Faults(path)
     for utterance in utterances:
         where = f"utterance {utterance.id!r}"
@@ -70,7 +83,7 @@ def _refuse_unwritable(path: Path, utterances: Sequence[Utterance]) -> None:
     faults.refuse()
 
 
-def _recordings(utterances: Sequence[Utterance]) -> dict[Path, str]:
+def _recordings(utterances: Iterable[Utterance]) -> dict[Path, str]:
     """The names of the files, without blanks and still different."""
     names = file_names(utterance.audio for utterance in utterances)
     joined = {path: _BLANK.sub("_", name) for path, name in names.items()}

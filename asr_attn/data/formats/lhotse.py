@@ -5,12 +5,13 @@ utterance is a supervision, with its own start and duration, whatever cut it is 
 """
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from asr_attn.data.faults import Faults
 from asr_attn.data.fields import kind_of
-from asr_attn.data.formats.drafts import Draft, finish
-from asr_attn.data.formats.faults import Faults
+from asr_attn.data.formats.drafts import Draft, Drafts, finish
 from asr_attn.data.formats.lines import json_objects
 from asr_attn.data.formats.options import Options
 from asr_attn.data.manifest import Utterance
@@ -22,7 +23,7 @@ _ENDINGS = (".jsonl", ".jsonl.gz")
 _DECIMALS = 9
 
 
-def read(path: Path, options: Options) -> list[Utterance]:
+def read(path: Path, options: Options) -> Iterator[Utterance]:
     """Reads cuts, or recordings and supervisions.
 
     Args:
@@ -35,26 +36,32 @@ def read(path: Path, options: Options) -> list[Utterance]:
     """
     faults = Faults(path)
     pair = _pair(path)
-    if pair is None:
-        drafts = [
-            draft
-            for where, cut in json_objects(path, faults)
-            for draft in _cut_drafts(where, cut, faults)
-        ]
-    else:
-        recordings = {
-            record.get("id"): record
-            for _, record in json_objects(pair[0], faults)
-            if isinstance(record.get("id"), str)
-        }
-        drafts = []
-        for where, supervision in json_objects(pair[1], faults):
+    drafts = partial(_drafts_of_cuts, path) if pair is None else _drafts_of_pair(*pair, faults)
+    return finish(drafts, faults, path, options.audio_folder or Path(), options.bars)
+
+
+def _drafts_of_cuts(path: Path, faults: Faults) -> Iterator[Draft]:
+    for where, cut in json_objects(path, faults):
+        yield from _cut_drafts(where, cut, faults)
+
+
+def _drafts_of_pair(recorded: Path, supervised: Path, faults: Faults) -> Drafts:
+    """Reads recordings at once, and gives what reads supervisions."""
+    recordings = {
+        record.get("id"): record
+        for _, record in json_objects(recorded, faults)
+        if isinstance(record.get("id"), str)
+    }
+
+    def drafts(faults: Faults) -> Iterator[Draft]:
+        for where, supervision in json_objects(supervised, faults):
             name = supervision.get("recording_id")
             if not isinstance(name, str) or name not in recordings:
-                faults.add(where, f"{pair[0].name} has no recording {name!r}")
+                faults.add(where, f"{recorded.name} has no recording {name!r}")
             else:
-                drafts += _drafts(where, supervision, recordings[name], 0.0, faults)
-    return finish(drafts, faults, path, options.audio_folder or Path(), options.bars)
+                yield from _drafts(where, supervision, recordings[name], 0.0, faults)
+
+    return drafts
 
 
 def _pair(path: Path) -> tuple[Path, Path] | None:

@@ -1,14 +1,14 @@
 """Manifests of Lhotse, written: a folder of recordings and supervisions, or a file of cuts."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import soundfile
 
 from asr_attn.data.corpus import replaced_folder
-from asr_attn.data.formats.faults import Faults
+from asr_attn.data.faults import Faults
 from asr_attn.data.formats.lhotse import is_alignment, moved_alignment
 from asr_attn.data.formats.lines import write_json
 from asr_attn.data.formats.options import Bars
@@ -20,7 +20,7 @@ _NAMES = ("recordings.jsonl.gz", "supervisions.jsonl.gz")
 _OWNED = re.compile("|".join(map(re.escape, _NAMES)))
 
 
-def write(path: Path, utterances: Sequence[Utterance], bars: Bars) -> None:
+def write(path: Path, utterances: Iterable[Utterance], bars: Bars) -> None:
     """Writes cuts if the path ends in .jsonl or .jsonl.gz, else a folder; audio paths are absolute.
 
     Raises:
@@ -31,18 +31,16 @@ def write(path: Path, utterances: Sequence[Utterance], bars: Bars) -> None:
     if path.suffix in (".json", ".gz", ".yaml", ".yml") and not is_cuts:
         raise InputError(f"{path}: give a folder, or a file of cuts ending in .jsonl or .jsonl.gz")
     recordings = _recordings(path, utterances, bars)
-    supervisions = [_supervision(u, recordings[u.audio]) for u in utterances]
     if is_cuts:
-        pairs = zip(utterances, supervisions)
-        write_json(path, (_cut(u, s, recordings[u.audio]) for u, s in pairs))
+        write_json(path, (_cut(u, recordings[u.audio]) for u in utterances))
         return
     with replaced_folder(path, _OWNED) as folder:
         write_json(folder / _NAMES[0], recordings.values())
-        write_json(folder / _NAMES[1], supervisions)
+        write_json(folder / _NAMES[1], (_supervision(u, recordings[u.audio]) for u in utterances))
 
 
 def _recordings(
-    path: Path, utterances: Sequence[Utterance], bars: Bars
+    path: Path, utterances: Iterable[Utterance], bars: Bars
 ) -> dict[Path, dict[str, Any]]:
     faults = Faults(path)
     recordings = {}
@@ -88,10 +86,9 @@ def _supervision(utterance: Utterance, recording: dict[str, Any]) -> dict[str, A
     return {key: value for key, value in supervision.items() if value is not None}
 
 
-def _cut(
-    utterance: Utterance, supervision: dict[str, Any], recording: dict[str, Any]
-) -> dict[str, Any]:
+def _cut(utterance: Utterance, recording: dict[str, Any]) -> dict[str, Any]:
     """A cut that is the utterance; what is in it counts from its start."""
+    supervision = _supervision(utterance, recording)
     inner = {**supervision, "start": 0.0}
     if "alignment" in inner:
         inner["alignment"] = moved_alignment(inner["alignment"], -utterance.offset)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+from asr_attn.data.faults import Faults
 from asr_attn.data.fields import kind_of
-from asr_attn.data.formats.faults import Faults
 from asr_attn.errors import ManifestError
 from asr_attn.files import atomic_path
 
@@ -52,7 +52,7 @@ def json_objects(path: Path, faults: Faults) -> Iterator[tuple[str, dict[str, An
         if not line.strip():
             continue
         try:
-            record = json.loads(line, parse_constant=_refuse_constant)
+            record = _DECODER.decode(line)
         except json.JSONDecodeError as error:
             faults.add(where, f"not JSON: {error.msg} at column {error.colno}")
         except (ValueError, RecursionError) as error:
@@ -86,8 +86,12 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
 
 def write_json(path: Path, records: Iterable[dict[str, Any]]) -> None:
     """Writes JSON Lines, as `write_lines` does."""
-    write_lines(path, (json.dumps(r, ensure_ascii=False, allow_nan=False) for r in records))
+    write_lines(path, map(_ENCODER.encode, records))
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)

@@ -4,41 +4,43 @@
 `lang` (nemo/collections/common/parts/preprocessing/manifest.py); `id` is kept beside them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from asr_attn.data.faults import Faults
 from asr_attn.data.formats.drafts import Draft, finish
-from asr_attn.data.formats.faults import Faults
 from asr_attn.data.formats.lines import json_objects, write_json
 from asr_attn.data.formats.options import Bars, Options
 from asr_attn.data.manifest import Utterance
 
+_KNOWN_FILES = 1 << 16
 _KEYS = ("audio_filepath", "duration", "text", "offset", "speaker", "lang", "id")
 
 
-def read(path: Path, options: Options) -> list[Utterance]:
+def read(path: Path, options: Options) -> Iterator[Utterance]:
     """Reads a manifest; relative paths start in its folder.
 
     Raises:
         ManifestError: the file cannot be read or has faults.
     """
-    faults = Faults(path)
-    drafts = [_draft(where, record, faults) for where, record in json_objects(path, faults)]
-    return finish(drafts, faults, path, options.audio_folder or path.parent, options.bars)
+
+    def drafts(faults: Faults) -> Iterator[Draft]:
+        return (_draft(where, record, faults) for where, record in json_objects(path, faults))
+
+    folder = options.audio_folder or path.parent
+    return finish(drafts, Faults(path), path, folder, options.bars)
 
 
-def write(path: Path, utterances: Sequence[Utterance], bars: Bars) -> None:
+def write(path: Path, utterances: Iterable[Utterance], bars: Bars) -> None:
     """Writes a manifest, with absolute paths: versions of NeMo differ in where others start.
 
     Raises:
         ManifestError: a key of `extra` is one of NeMo's.
         InputError: the file cannot be written.
     """
-    faults = Faults(path)
-    records = [_record(utterance, faults) for utterance in utterances]
-    faults.refuse()
-    write_json(path, records)
+    write_json(path, _records(path, utterances))
 
 
 def _draft(where: str, record: dict[str, Any], faults: Faults) -> Draft:
@@ -61,9 +63,17 @@ def _draft(where: str, record: dict[str, Any], faults: Faults) -> Draft:
     return Draft(where, values, {key: value for key, value in record.items() if key not in own})
 
 
-def _record(utterance: Utterance, faults: Faults) -> dict[str, Any]:
+def _records(path: Path, utterances: Iterable[Utterance]) -> Iterator[dict[str, Any]]:
+    faults = Faults(path)
+    absolute = lru_cache(_KNOWN_FILES)(lambda audio: str(audio.resolve()))
+    for utterance in utterances:
+        yield _record(utterance, absolute(utterance.audio), faults)
+    faults.refuse()
+
+
+def _record(utterance: Utterance, audio: str, faults: Faults) -> dict[str, Any]:
     record: dict[str, Any] = {
-        "audio_filepath": str(utterance.audio.resolve()),
+        "audio_filepath": audio,
         "duration": utterance.duration,
         "text": utterance.text,
     }

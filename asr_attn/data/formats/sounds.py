@@ -1,11 +1,11 @@
 """What must be asked of audio files: how long they are, and what to call them."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from asr_attn.audio.reading import END_TOLERANCE, audio_duration
-from asr_attn.data.formats.faults import Faults
+from asr_attn.data.faults import Faults
 from asr_attn.data.formats.options import Bars
 from asr_attn.data.manifest import Utterance
 from asr_attn.errors import AudioError
@@ -25,39 +25,39 @@ def file_durations(paths: Iterable[Path], bars: Bars) -> dict[Path, float | Audi
     return durations
 
 
-def whole_files(utterances: Sequence[Utterance], path: Path, bars: Bars) -> list[bool]:
-    """Tells which utterances are all of their files.
+def whole_files(
+    utterances: Iterable[Utterance], path: Path, bars: Bars
+) -> Iterator[tuple[Utterance, bool]]:
+    """Yields utterances, and whether they are all of their files.
 
     Args:
-        utterances: they may share files.
+        utterances: they may share files; gone through twice.
         path: where they are to be written.
         bars: show how far it is.
 
     Raises:
-        ManifestError: an audio file cannot be read.
+        ManifestError: an audio file cannot be read; after the last utterance.
     """
     durations = file_durations((utterance.audio for utterance in utterances), bars)
     faults = Faults(path)
-    whole = []
     for utterance in utterances:
         total = durations[utterance.audio]
         if isinstance(total, AudioError):
             faults.add(f"utterance {utterance.id!r}", str(total).rstrip("."))
         else:
             same = abs(total - utterance.duration) <= END_TOLERANCE
-            whole.append(same and not utterance.offset)
+            yield utterance, same and not utterance.offset
     faults.refuse()
-    return whole
 
 
-def refuse_parts(utterances: Sequence[Utterance], path: Path, bars: Bars) -> None:
+def refuse_parts(utterances: Iterable[Utterance], path: Path, bars: Bars) -> None:
     """Makes sure that utterances are whole files, for formats that know nothing else.
 
     Raises:
         ManifestError: some are parts of files, or a file cannot be read.
     """
     faults = Faults(path)
-    for utterance, whole in zip(utterances, whole_files(utterances, path, bars)):
+    for utterance, whole in whole_files(utterances, path, bars):
         if not whole:
             faults.add(
                 f"utterance {utterance.id!r}",
@@ -72,8 +72,7 @@ def file_names(paths: Iterable[Path]) -> dict[Path, str]:
     distinct = list(dict.fromkeys(paths))
     names = {path: path.stem for path in distinct}
     if len(set(names.values())) < len(distinct):
-        places = {path: _below(path, distinct) for path in distinct}
-        names = {path: place.replace("/", "-") for path, place in places.items()}
+        names = {path: place.replace("/", "-") for path, place in _below_all(distinct).items()}
     taken: set[str] = set()
     for path, name in names.items():
         number = 2
@@ -84,10 +83,11 @@ def file_names(paths: Iterable[Path]) -> dict[Path, str]:
     return names
 
 
-def _below(path: Path, paths: Sequence[Path]) -> str:
-    """The path without its ending, as seen from the folder that all files are in."""
+def _below_all(paths: list[Path]) -> dict[Path, str]:
+    """Paths without their endings, as seen from the folder that all files are in."""
     try:
-        top = os.path.commonpath([other.parent for other in paths])
-        return path.relative_to(top).with_suffix("").as_posix()
+        top = os.path.commonpath([path.parent for path in paths])
+        return {path: path.relative_to(top).with_suffix("").as_posix() for path in paths}
     except ValueError:  # several drives
-        return path.with_suffix("").as_posix().replace(":", "").lstrip("/")
+        absolute = {path: path.with_suffix("").as_posix() for path in paths}
+        return {path: place.replace(":", "").lstrip("/") for path, place in absolute.items()}

@@ -1,6 +1,6 @@
 """The formats by their names."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,14 +24,14 @@ class Format:
     """How a format is read and written.
 
     Attributes:
-        read: Reads a list of utterances.
-        write: Writes one; it appears whole or not at all.
+        read: Reads a list, utterance by utterance; faults are told after the last one.
+        write: Writes one, which may be gone through several times; it appears whole or not at all.
         has_columns: Whether columns can be chosen when it is read.
         keeps_extra: Whether keys without a meaning have a place in it.
     """
 
-    read: Callable[[Path, Options], list[Utterance]]
-    write: Callable[[Path, Sequence[Utterance], Bars], None]
+    read: Callable[[Path, Options], Iterator[Utterance]]
+    write: Callable[[Path, Iterable[Utterance], Bars], None]
     has_columns: bool = False
     keeps_extra: bool = True
 

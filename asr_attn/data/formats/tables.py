@@ -4,21 +4,23 @@ import csv
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
+from asr_attn.data.faults import Faults
 from asr_attn.data.formats.columns import COLUMNS, chosen_columns, row_draft, table_rows
-from asr_attn.data.formats.drafts import finish
-from asr_attn.data.formats.faults import Faults
+from asr_attn.data.formats.drafts import Draft, finish
 from asr_attn.data.formats.lines import write_lines
 from asr_attn.data.formats.options import Bars, Options
 from asr_attn.data.manifest import Utterance
 from asr_attn.errors import InputError, ManifestError
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_KNOWN_FILES = 1 << 16
 
 
-def read(path: Path, options: Options) -> list[Utterance]:
+def read(path: Path, options: Options) -> Iterator[Utterance]:
     """Reads a table; relative paths start in its folder, other columns are kept as texts.
 
     Raises:
@@ -35,7 +37,7 @@ def read_table(
     names: Mapping[str, Sequence[str]],
     *,
     quotes: bool,
-) -> list[Utterance]:
+) -> Iterator[Utterance]:
     """As `read`, of a table with another delimiter or other columns.
 
     Args:
@@ -54,11 +56,16 @@ def read_table(
     if len(set(header)) < len(header):
         raise ManifestError(f"{path} has two columns of one name; rename one.")
     chosen = chosen_columns(header, options.columns, path, names)
-    drafts = [row_draft(where, dict(zip(header, row)), chosen, faults) for where, row in rows]
+
+    def drafts(faults: Faults) -> Iterator[Draft]:
+        rows = table_rows(path, faults, delimiter, quotes=quotes)
+        next(rows, None)
+        return (row_draft(where, dict(zip(header, row)), chosen, faults) for where, row in rows)
+
     return finish(drafts, faults, path, options.audio_folder or path.parent, options.bars)
 
 
-def write(path: Path, utterances: Sequence[Utterance], bars: Bars) -> None:
+def write(path: Path, utterances: Iterable[Utterance], bars: Bars) -> None:
     """Writes a table, with paths of audio as seen from its folder.
 
     Values of `extra` that are no texts are written as JSON.
@@ -68,30 +75,37 @@ def write(path: Path, utterances: Sequence[Utterance], bars: Bars) -> None:
         InputError: the file cannot be written.
     """
     delimiter = _delimiter(path)
+    write_lines(path, _lines(path, utterances, delimiter))
+
+
+def _lines(path: Path, utterances: Iterable[Utterance], delimiter: str) -> Iterator[str]:
     folder = path.parent.resolve()
-    rows: list[dict[str, object]] = [
-        {
-            "id": u.id,
-            "audio": _seen_from(u.audio, folder),
-            "text": u.text,
-            "duration": u.duration,
-            "offset": u.offset or None,
-            "speaker": u.speaker,
-            "language": u.language,
-            **u.extra,
-        }
-        for u in utterances
-    ]
-    header = list(dict.fromkeys(k for row in rows for k, value in row.items() if value is not None))
+    seen_from = lru_cache(_KNOWN_FILES)(lambda audio: _seen_from(audio, folder))
     faults = Faults(path)
-    lines = [_line(header, delimiter)]
-    for row in rows:
+    header: dict[str, None] = {}
+    for utterance in utterances:
+        header |= dict.fromkeys(k for k, v in _row(utterance).items() if v is not None)
+    yield _line(list(header), delimiter)
+    for utterance in utterances:
+        row = {**_row(utterance), "audio": seen_from(utterance.audio)}
         cells = [cell_text(row.get(key)) for key in header]
         if any("\n" in cell or "\r" in cell for cell in cells):
-            faults.add(f"utterance {row['id']!r}", "has a line break, which breaks tables")
-        lines.append(_line(cells, delimiter))
+            faults.add(f"utterance {utterance.id!r}", "has a line break, which breaks tables")
+        yield _line(cells, delimiter)
     faults.refuse()
-    write_lines(path, lines)
+
+
+def _row(utterance: Utterance) -> dict[str, object]:
+    return {
+        "id": utterance.id,
+        "audio": utterance.audio,
+        "text": utterance.text,
+        "duration": utterance.duration,
+        "offset": utterance.offset or None,
+        "speaker": utterance.speaker,
+        "language": utterance.language,
+        **utterance.extra,
+    }
 
 
 def _delimiter(path: Path) -> str:

@@ -9,7 +9,7 @@ from asr_attn.data.manifest import Utterance
 
 
 def read(name: str, path: Path, **options: object) -> list[Utterance]:
-    return FORMATS[name].read(path, Options(**options))
+    return list(FORMATS[name].read(path, Options(**options)))
 
 
 def write(name: str, path: Path, utterances: list[Utterance]) -> Path:

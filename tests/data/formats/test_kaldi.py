@@ -77,6 +77,8 @@ def test_all_faults_are_told(audio, tmp_path):
     assert [line.strip().removeprefix(f"{data}/") for line in str(refusal.value).split("\n")] == [
         f"{data} has 11 faults:",
         f"wav.scp:2: r is already at {data}/wav.scp:1",
+        "text:7: u8 has no audio; Kaldi's fix_data_dir.sh mends this",
+        "utt2spk:3: u9 has no audio; Kaldi's fix_data_dir.sh mends this",
         "wav.scp:3: raw.ark:17 is inside an archive; write it to a file of its own",
         "segments:2: wav.scp has no recording q",
         "segments:3: the end 0.5 is not after the start 0.5",
@@ -84,8 +86,6 @@ def test_all_faults_are_told(audio, tmp_path):
         "segments:5: write: utterance recording start end; split the file into its channels",
         "segments:6: u6 has no line in text",
         "segments:7: u7 has no line in utt2spk",
-        "text:7: u8 has no audio; Kaldi's fix_data_dir.sh mends this",
-        "utt2spk:3: u9 has no audio; Kaldi's fix_data_dir.sh mends this",
         f"segments:7: there is no audio file {audio}/none.wav",
     ]
 

@@ -51,8 +51,8 @@ def test_faults_of_nemo(audio, tmp_path):
     )
     assert faults_of("nemo", path) == [
         "1: not JSON: NaN is not a JSON number",
-        '3: missing key "text"; write "" for a recording without speech',
         "2: the audio must be the path of one file, got a list",
+        '3: missing key "text"; write "" for a recording without speech',
         f"4: there is no audio file audio/none.wav in {tmp_path}; give the folder with "
         "--audio-folder",
         f"5: {audio}/text.wav holds text, not audio; download or export the recording again",
@@ -149,8 +149,8 @@ def test_faults_of_tables(audio, tmp_path):
     )
     assert faults_of("csv", path) == [
         "2: \"duration\" must be a number of seconds, got '1s'",
-        "5: not a table: unexpected end of data",
         '3: unknown key "texts": did you mean "text"?',
+        "5: not a table: unexpected end of data",
     ]
     path.write_bytes(b"audio,text\naudio/a.wav,gr\xfc\xdfe\n")
     assert faults_of("csv", path) == ["2: byte 15 (0xFC) is not UTF-8; save the file as UTF-8"]

@@ -8,7 +8,7 @@ _SHOWN = 20
 
 
 class Faults:
-    """Gathers faults.
+    """Gathers faults; the first few are kept, the others are counted.
 
     Args:
         path: what has them.
@@ -16,11 +16,14 @@ class Faults:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._found: list[str] = []
+        self._first: list[str] = []
+        self._count = 0
 
     def add(self, where: str, fault: str) -> None:
         """There is a fault at a place."""
-        self._found.append(f"{where}: {fault}")
+        self._count += 1
+        if len(self._first) < _SHOWN:
+            self._first.append(f"  {where}: {fault}")
 
     def refuse(self) -> None:
         """Goes on if there are no faults.
@@ -28,10 +31,9 @@ class Faults:
         Raises:
             ManifestError: there are; the message lists them.
         """
-        if not self._found:
+        if not self._count:
             return
-        count = "1 fault" if len(self._found) == 1 else f"{len(self._found)} faults"
-        shown = [f"  {fault}" for fault in self._found[:_SHOWN]]
-        if len(self._found) > _SHOWN:
-            shown.append(f"  and {len(self._found) - _SHOWN} more")
-        raise ManifestError("\n".join([f"{self._path} has {count}:", *shown]))
+        count = "1 fault" if self._count == 1 else f"{self._count} faults"
+        more = self._count - len(self._first)
+        rest = [f"  and {more} more"] if more else []
+        raise ManifestError("\n".join([f"{self._path} has {count}:", *self._first, *rest]))
