@@ -9,7 +9,7 @@ from asr_attn.data.digits import DigitsConfig
 from asr_attn.data.planning import LoadingConfig
 from asr_attn.decoding.hypothesis import SearchConfig
 from asr_attn.models.asr import ModelConfig
-from asr_attn.text.normalizer import NormalizerConfig
+from asr_attn.text.build import TokenizerConfig
 
 
 @dataclass(frozen=True)
@@ -41,20 +41,6 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
-class TokenizerConfig:
-    """What the model writes, and how texts are brought to one form first."""
-
-    name: str = "characters"
-    """Kind of tokens."""
-    normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
-    """Form of the texts."""
-
-    def __post_init__(self) -> None:
-        if self.name != "characters":
-            raise ValueError(f"tokenizer.name={self.name!r} is not known; known: characters")
-
-
-@dataclass(frozen=True)
 class TrainingConfig:
     """What is learnt, and when."""
 
@@ -62,6 +48,11 @@ class TrainingConfig:
     """Share of the CTC loss in the joint loss."""
     ctc_warmup: float = 0.1
     """Share of the training that learns by CTC alone, before attention joins."""
+    intermediate_ctc: float = 0.0
+    """Share of the CTC loss that is measured at a layer in the middle of the encoder, by the same
+    CTC head (Lee and Watanabe 2021, who set 0.3)."""
+    intermediate_layer: int = 0
+    """Number of that layer, the lowest being 1; 0 takes the one in the middle."""
     align_at: tuple[float, ...] = ()
     """Shares of the training after which words are located by CTC, so that utterances can be cut
     between them (for data.loading.curriculum and data.loading.mixing)."""
@@ -78,11 +69,15 @@ class TrainingConfig:
     scheduled_sampling: float = 0.1
     """Greatest probability that the decoder reads its own draw instead of the given token; it
     rises to that from the end of the CTC warm-up to the end of the training."""
+    ema: float = 0.0
+    """Decay of a moving average of the weights, such as 0.999 per optimizer step, which is
+    validated and kept in place of the weights themselves; 0 keeps none."""
 
     def __post_init__(self) -> None:
         shares = (
             "ctc_weight",
             "ctc_warmup",
+            "intermediate_ctc",
             "guided_until",
             "label_smoothing",
             "scheduled_sampling",
@@ -99,11 +94,18 @@ class TrainingConfig:
                 "training.ctc_warmup and training.ctc_weight must be below 1: at 1 attention "
                 "learns nothing"
             )
-        if self.ctc_weight == 0 and (self.ctc_warmup > 0 or self.align_at):
+        without_ctc = self.ctc_warmup == self.intermediate_ctc == 0 and not self.align_at
+        if self.ctc_weight == 0 and not without_ctc:
             raise ValueError(
-                "training.ctc_weight=0 switches CTC off, so training.ctc_warmup must be 0 and "
-                "training.align_at empty"
+                "training.ctc_weight=0 switches CTC off, so training.ctc_warmup and training."
+                "intermediate_ctc must be 0 and training.align_at empty"
             )
+        if self.intermediate_layer < 0:
+            raise ValueError(
+                f"training.intermediate_layer starts at 0, not {self.intermediate_layer}"
+            )
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"training.ema is a decay from 0 to below 1, not {self.ema}")
         if any(not 0 < share < 1 for share in self.align_at):
             raise ValueError(f"training.align_at has shares between 0 and 1, not {self.align_at}")
 
@@ -145,6 +147,8 @@ class CallbacksConfig:
     counted from the end of the curriculum on."""
     save_minutes: float = 5.0
     """Minutes between two saves of the state to resume from; each epoch's end saves too."""
+    skips_in_a_row: int = 5
+    """Steps in a row, skipped since loss or gradient were not finite, after which the run stops."""
     pictures: int = 3
     """Validation utterances whose attention is drawn at each validation. The figures of attention
     are made of at least 8."""
@@ -153,6 +157,10 @@ class CallbacksConfig:
         if self.keep_best < 1 or self.patience < 0 or self.save_minutes <= 0 or self.pictures < 0:
             raise ValueError(
                 "callbacks needs keep_best >= 1, patience >= 0, save_minutes > 0, pictures >= 0"
+            )
+        if self.skips_in_a_row < 1:
+            raise ValueError(
+                f"callbacks.skips_in_a_row must be at least 1, not {self.skips_in_a_row}"
             )
 
 

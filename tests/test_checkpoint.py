@@ -1,6 +1,7 @@
 import errno
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,19 @@ import torch
 from asr_attn.audio.features import FeaturesConfig
 from asr_attn.checkpoint import TrainedModel, load_model, save_model
 from asr_attn.errors import CheckpointError, InputError
+from asr_attn.models.asr import AsrModel
 from asr_attn.models.confidence import Calibration
 from asr_attn.recognizer import Recognizer
+from asr_attn.text.build import TokenizerConfig, build_tokenizer
 from asr_attn.text.normalizer import NormalizerConfig
+
+TOKENIZERS = [
+    TokenizerConfig(),
+    TokenizerConfig("bpe", 14),
+    TokenizerConfig("unigram", 11),
+    TokenizerConfig("bytes"),
+    TokenizerConfig("words", 6),
+]
 
 
 def refused(path: Path, *words: str) -> None:
@@ -55,6 +66,20 @@ def test_round_trip_is_exact(tiny_model, model_file):
     for beam in (1, 3):
         expected = Recognizer(tiny_model).transcribe(sound, beam=beam)
         assert Recognizer(loaded).transcribe(sound, beam=beam) == expected
+
+
+@pytest.mark.parametrize("config", TOKENIZERS, ids=lambda config: config.name)
+def test_every_kind_of_tokenizer_comes_back(tiny_model, tmp_path, config):
+    tokenizer = build_tokenizer(config, ["né de 的", "de né né", "的 né x"] * 3)
+    network = AsrModel(tiny_model.features, tiny_model.config, len(tokenizer))
+    model = replace(tiny_model, network=network, tokenizer=tokenizer)
+    save_model(tmp_path / "m.safetensors", model)
+    loaded = load_model(tmp_path / "m.safetensors")
+    assert loaded.tokenizer == tokenizer
+    assert loaded.tokenizer.encode("的 né xy") == tokenizer.encode("的 né xy")
+    first = (tmp_path / "m.safetensors").read_bytes()
+    save_model(tmp_path / "m.safetensors", loaded)
+    assert (tmp_path / "m.safetensors").read_bytes() == first
 
 
 def test_settings_that_are_not_the_defaults_come_back(tiny_model, tmp_path):

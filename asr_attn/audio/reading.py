@@ -28,6 +28,8 @@ AUDIO_SUFFIXES = frozenset(
 # A duration in a manifest is often rounded, or counts an MP3's padding: this many seconds past the
 # end of the file lose no sound and are no fault.
 END_TOLERANCE = 0.1
+FAR_TOO_LOUD = 1e9
+"""Amplitude (full scale is 1) that no recording has: features of it would spoil all others."""
 
 _UNSUPPORTED_SUFFIXES = frozenset(
     {".m4a", ".m4b", ".aac", ".mp4", ".mov", ".3gp", ".amr", ".wma", ".webm", ".mkv", ".ac3"}
@@ -193,6 +195,8 @@ def _decode(source: _Source, first: int, last: int) -> NDArray[np.float32]:
     samples = samples[first - start :]
     if not np.isfinite(samples).all():
         raise _fault(source.path, "holds samples that are no numbers (NaN or infinite); mend it")
+    if np.abs(samples).max(initial=0.0) > FAR_TOO_LOUD:
+        raise _fault(source.path, "holds samples far beyond full scale; export it again")
     mono: NDArray[np.float32] = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     return mono
 

@@ -13,9 +13,11 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import RichProgressBar
 
 from asr_attn.data.batches import Batch
-from asr_attn.files import atomic_path
+from asr_attn.data.datamodule import SpeechData
+from asr_attn.files import atomic_path, blaming
 from asr_attn.training.checkpoints import RunCheckpoints
 from asr_attn.training.task import RecognizerTask
+from asr_attn.training.time_left import TimeLeft, in_words
 
 LABELS = {
     "train/loss": "loss",
@@ -29,6 +31,7 @@ LABELS = {
 METRICS = (
     "train/loss",
     "train/ctc_loss",
+    "train/intermediate_ctc_loss",
     "train/attention_loss",
     "val/attention_entropy",
     "val/attention_diagonality",
@@ -102,12 +105,19 @@ class EpochFigures(pl.Callback):
     def __init__(self, path: Path | None, lines: bool) -> None:
         self.path = path
         self.lines = lines
+        self.time_left = TimeLeft()
         self._start = self._trained = time.monotonic()
         self._audio = 0.0
         self._validated = False
 
+    def sizes(self, trainer: pl.Trainer) -> list[float]:
+        """How much work each epoch is, in any unit."""
+        data = cast(SpeechData, trainer.datamodule)  # type: ignore[attr-defined]
+        return data.epoch_seconds()
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the header; rows of epochs that a resumed run does again are dropped."""
+        self._start_clock(trainer)  # also of an epoch that is resumed, which does not start
         if self.path is None or not trainer.is_global_zero:
             return
         rows = []
@@ -124,9 +134,14 @@ class EpochFigures(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock of the epoch."""
+        self._start_clock(trainer)
+
+    def _start_clock(self, trainer: pl.Trainer) -> None:
         self._start = self._trained = time.monotonic()
         self._audio = 0.0
         self._validated = False
+        every = trainer.check_val_every_n_epoch or 1
+        self.time_left.begin_epoch(trainer.current_epoch, self.sizes(trainer), every)
 
     def on_train_batch_end(
         self,
@@ -137,6 +152,7 @@ class EpochFigures(pl.Callback):
         batch_idx: int,
     ) -> None:
         """Count what was trained on; other processes train on about as much."""
+        self.time_left.trained(batch_idx, int(trainer.num_training_batches))
         rate = cast(RecognizerTask, pl_module).speech.sample_rate
         self._audio += trainer.world_size * int(batch.lengths.sum()) / rate
         self._trained = time.monotonic()
@@ -147,6 +163,7 @@ class EpochFigures(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Report the epoch."""
+        self.time_left.end_epoch(self._validated)
         if not trainer.is_global_zero:
             return
         metrics = {
@@ -162,7 +179,7 @@ class EpochFigures(pl.Callback):
             )
             print(
                 f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {figures} "
-                f"({seconds:.1f} s, trained at {speed:.0f} x real time)",
+                f"({seconds:.1f} s, trained at {speed:.0f} x real time{self.left(trainer)})",
                 file=sys.stderr,
                 flush=True,
             )
@@ -175,11 +192,18 @@ class EpochFigures(pl.Callback):
                 "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
                 **metrics,
             }
-            try:
-                with self.path.open("a", newline="", encoding="utf-8") as file:
-                    csv.DictWriter(file, self.HEADER).writerow(row)
-            except OSError as error:
-                print(f"note: {self.path}: cannot be written ({error.strerror})", file=sys.stderr)
+            with (
+                blaming(self.path),
+                self.path.open("a", newline="", encoding="utf-8") as file,
+            ):
+                csv.DictWriter(file, self.HEADER).writerow(row)
+
+    def left(self, trainer: pl.Trainer) -> str:
+        """The time to the end of the run, for the end of a line; nothing after the last epoch."""
+        seconds = self.time_left.seconds()
+        if seconds is None or trainer.current_epoch + 1 == trainer.max_epochs:
+            return ""
+        return f", {in_words(seconds)} left"
 
 
 def _before(row: dict[str, str], epoch: int) -> bool:
@@ -188,19 +212,25 @@ def _before(row: dict[str, str], epoch: int) -> bool:
 
 
 class _Bar(RichProgressBar):
-    """Lightning's bar with the names that people use."""
+    """Lightning's bar with the names that people use, and the time to the end of the run."""
+
+    def __init__(self, figures: EpochFigures) -> None:
+        super().__init__(leave=False, console_kwargs={"stderr": True})
+        self.figures = figures
 
     def get_metrics(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
-        """The loss of the step and the last validation's WER."""
+        """The loss of the step, the last validation's WER, and how long the run will take yet."""
         shown = super().get_metrics(trainer, pl_module)
         names = {"train/loss_step": "loss", "val/wer": "WER"}
-        return {label: shown[name] for name, label in names.items() if name in shown}
+        seconds = self.figures.time_left.seconds()
+        left = {} if seconds is None else {"left": in_words(seconds)}
+        return {label: shown[name] for name, label in names.items() if name in shown} | left
 
 
 def report_callbacks(csv_file: Path | None) -> list[pl.Callback]:
     """A rich progress bar on a terminal, a line per epoch elsewhere (both on stderr), the file."""
     terminal = sys.stderr.isatty()
-    bar = _Bar(leave=False, console_kwargs={"stderr": True})
-    return [*([bar] if terminal else []), EpochFigures(csv_file, lines=not terminal)]
+    figures = EpochFigures(csv_file, lines=not terminal)
+    return [*([_Bar(figures)] if terminal else []), figures]

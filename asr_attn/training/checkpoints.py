@@ -15,10 +15,13 @@ from asr_attn.checkpoint import MODEL_FILE, load_model, save_model
 from asr_attn.errors import ConfigError
 from asr_attn.files import atomic_path
 from asr_attn.settings import CallbacksConfig
+from asr_attn.training.processes import any_process
 from asr_attn.training.task import RecognizerTask
 
 RESUME_FILE = "last.ckpt"
 BEST_FOLDER = "best"
+AVERAGED = "dev_wer_interval"
+"""What ``info`` of the model file says when all of a run is done."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -27,35 +30,51 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Write the state of a run."""
+        """Write the state of a run.
+
+        Raises:
+            InputError: it cannot be written.
+        """
         with atomic_path(Path(path)) as scratch:
-            torch.save(checkpoint, scratch)
+            try:
+                # by Python's file: torch's own says nothing of why it could not write
+                with scratch.open("wb") as file:
+                    torch.save(checkpoint, file)
+            except RuntimeError as error:
+                if isinstance(error.__context__, OSError):
+                    raise error.__context__ from error
+                raise
 
 
 def check_resume_file(path: Path, epochs: int) -> None:
     """See that a run can go on from its saved state.
 
     Raises:
-        ConfigError: the file is missing or damaged, or the run is finished.
+        ConfigError: the file is damaged, or the run is finished.
     """
-    if not path.is_file():
-        raise ConfigError(
-            f"resume={path.parent}: there is no {path.name} in it; name the folder of a run that "
-            "was stopped, or start a new run without resume"
-        )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         done = state["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+        ended = any(kept.get("ended") for kept in state["callbacks"].values())
     except Exception as error:  # torch raises many kinds for a damaged file
         raise ConfigError(
             f"{path}: is damaged and cannot be resumed from; use the run's {MODEL_FILE}, or start "
             "a new run"
         ) from error
+    if done < epochs and not ended:
+        return
+    model = path.with_name(MODEL_FILE)
+    if model.is_file() and AVERAGED not in load_model(model).info:
+        return  # what comes after the last epoch may be missing
     if done >= epochs:
         raise ConfigError(
             f"resume={path.parent}: this run has finished its {epochs} epochs; to train on, raise "
             "trainer.max_epochs"
         )
+    raise ConfigError(
+        f"resume={path.parent}: this run has finished after {done} epochs, by callbacks.patience "
+        f"or trainer.max_time; to train on, start a new run by start_from={path.parent}"
+    )
 
 
 class StopRequested(Exception):  # noqa: N818 - not an error
@@ -87,6 +106,7 @@ class RunCheckpoints(Checkpoint):
         self.best: list[Kept] = []
         self._obsolete: list[Kept] = []
         self._stale = 0
+        self._ended = False
         self._last_save = time.monotonic()
         self.stop_requested = False
         """Set to save and stop as soon as the state to resume from is a clean one."""
@@ -96,12 +116,18 @@ class RunCheckpoints(Checkpoint):
         return {
             "best": [[k.wer, k.file, k.epoch] for k in self.best],
             "stale": self._stale,
+            "ended": self._ended,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up what ``state_dict`` gave."""
         self.best = [Kept(*entry) for entry in state_dict["best"]]
         self._stale = state_dict["stale"]
+        self._ended = state_dict.get("ended", False)
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Train no further where the run had ended before it was interrupted."""
+        trainer.should_stop = trainer.should_stop or self._ended
 
     def save_resume_state(self, trainer: pl.Trainer) -> None:
         """Write the state to resume from, and only then delete models it does not name."""
@@ -128,16 +154,17 @@ class RunCheckpoints(Checkpoint):
         if trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
         due = time.monotonic() - self._last_save > 60 * self.config.save_minutes
-        if not _any_process(trainer, due or self.stop_requested):
+        if not any_process(trainer, due or self.stop_requested):
             return
         self.save_resume_state(trainer)
-        if _any_process(trainer, self.stop_requested):
+        if any_process(trainer, self.stop_requested):
             raise StopRequested
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save at the end of every epoch, and stop if asked to."""
+        self._ended = trainer.should_stop
         self.save_resume_state(trainer)
-        if _any_process(trainer, self.stop_requested):
+        if any_process(trainer, self.stop_requested):
             raise StopRequested
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -166,13 +193,6 @@ class RunCheckpoints(Checkpoint):
             if self.best[0] == new:
                 with atomic_path(self.folder / MODEL_FILE) as scratch:
                     shutil.copyfile(path, scratch)
-
-
-def _any_process(trainer: pl.Trainer, flag: bool) -> bool:
-    """Whether ``flag`` is set in any process."""
-    if trainer.world_size == 1:
-        return flag
-    return bool(trainer.strategy.reduce_boolean_decision(flag, all=False))
 
 
 def average_models(paths: list[Path]) -> dict[str, torch.Tensor]:

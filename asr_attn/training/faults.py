@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from asr_attn.audio.augmentation import AugmentationConfig
+from asr_attn.audio.noise import noise_files
 from asr_attn.audio.reading import audio_duration
 from asr_attn.checkpoint import TrainedModel
 from asr_attn.data.manifest import Utterance
@@ -19,9 +20,16 @@ DURATION_TOLERANCE = 0.1
 
 
 def check_data(
-    train: Sequence[Utterance], dev: Sequence[Utterance], data: DataConfig, processes: int = 1
+    train: Sequence[Utterance],
+    dev: Sequence[Utterance],
+    data: DataConfig,
+    processes: int = 1,
+    test: Sequence[Utterance] = (),
 ) -> None:
-    """Check the training and validation sets: texts, durations, headers of the audio files.
+    """Check the data before the training: texts, durations, headers of the audio files.
+
+    Of the test set the audio files alone are looked at: what is long or fast there is measured, not
+    learnt from.
 
     Raises:
         InputError: one message that lists what is wrong.
@@ -33,10 +41,14 @@ def check_data(
         if fault:
             faults.append(f"{utterance.id} ({utterance.audio.name}): {fault}")
     faults += [f"{u.id}: has no text after normalisation" for u in train if not u.text]
+    for utterance in test:
+        if fault := _audio_fault(utterance, lengths):
+            faults.append(f"{utterance.id} ({utterance.audio.name}): {fault}")
     if faults:
         more = f"\n  and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+        names = ", ".join(name for name in (data.train, data.dev, test and data.test) if name)
         raise InputError(
-            f"{data.train}, {data.dev}: {len(faults)} of {len(train) + len(dev)} utterances "
+            f"{names}: {len(faults)} of {len(train) + len(dev) + len(test)} utterances "
             "cannot be used; mend them or take them out of the manifest:\n  "
             + "\n  ".join(faults[:SHOWN])
             + more
@@ -83,6 +95,30 @@ def _audio_fault(utterance: Utterance, lengths: dict[str, float | AudioError]) -
     return None
 
 
+def check_noise(augmentation: AugmentationConfig, utterances: int) -> None:
+    """Make sure that noise can be had, before hours of training go by.
+
+    Args:
+        augmentation: what noise is needed.
+        utterances: number of training utterances.
+
+    Raises:
+        InputError: the folder of noise has no recordings, or one that cannot be read, or there are
+            no other utterances to make babble of.
+    """
+    if not augmentation.noise_probability:
+        return
+    if augmentation.noise_folder is not None:
+        try:
+            noise_files(augmentation.noise_folder)
+        except AudioError as error:
+            raise InputError(f"augmentation.noise_folder: {error}") from error
+    if "babble" in augmentation.noise_kinds and utterances < 2:
+        raise InputError(
+            "augmentation.noise_kinds: babble needs at least two training utterances; leave it out"
+        )
+
+
 def notes_on_data(
     train: Sequence[Utterance],
     measured: Sequence[Utterance],
@@ -101,7 +137,7 @@ def notes_on_data(
     for utterance in train:
         tokens = model.tokenizer.encode(utterance.text)
         needed = len(tokens) + sum(a == b for a, b in pairwise(tokens))
-        seconds = utterance.duration / max(augmentation.speed)
+        seconds = utterance.duration / augmentation.fastest
         short += needed > int(seconds / model.network.seconds_per_step)
     if short:
         yield (
@@ -113,6 +149,6 @@ def notes_on_data(
     unknown = model.tokenizer.unknown(utterance.text for utterance in measured)
     if unknown:
         yield (
-            f"the validation and test texts hold characters that no training text has, which will "
-            f"count as errors: {' '.join(map(repr, list(unknown)[:20]))}"
+            f"the validation and test texts hold {model.tokenizer.unit} that the model has no "
+            f"tokens for, which will count as errors: {' '.join(map(repr, list(unknown)[:20]))}"
         )

@@ -15,7 +15,12 @@ from asr_attn.evaluation.intervals import rate_interval
 from asr_attn.evaluation.scoring import score_words
 from asr_attn.evaluation.word_confidence import judge_words, learn_calibration
 from asr_attn.recognizer import Recognizer, Transcript
-from asr_attn.training.checkpoints import BEST_FOLDER, RunCheckpoints, average_models
+from asr_attn.training.checkpoints import (
+    AVERAGED,
+    BEST_FOLDER,
+    RunCheckpoints,
+    average_models,
+)
 
 
 def average_best(
@@ -45,7 +50,7 @@ def average_best(
     calibration = learn_calibration(judge_words(found, texts))
     scores = score_words(texts, [t.text for t in found])
     interval = rate_interval(scores.errors, scores.words)
-    info = {**model.info, "dev_wer_interval": [interval.low, interval.high]}
+    info = {**model.info, AVERAGED: [interval.low, interval.high]}
     save_model(folder / MODEL_FILE, replace(model, info=info, calibration=calibration))
     return wer
 

@@ -61,7 +61,7 @@ class AttentionMonitor(pl.Callback):
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Measure, log and draw, once attention is being trained."""
         task = cast(RecognizerTask, pl_module)
-        utterances = task.speech.dev[: max(self.pictures, UTTERANCES)]
+        utterances = task.speech.readable_dev[: max(self.pictures, UTTERANCES)]
         if trainer.sanity_checking or not trainer.is_global_zero or not task.attention_has_begun:
             return
         attention = attention_of(task, utterances)

@@ -11,6 +11,7 @@ from typing import Any, cast
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import RichProgressBar
 
+from asr_attn.files import blaming
 from asr_attn.lm.neural_file import LM_FILE, save_lm
 from asr_attn.lm.neural_perplexity import IGNORE
 from asr_attn.lm_settings import LmCallbacksConfig
@@ -19,6 +20,7 @@ from asr_attn.training.callbacks import EpochFigures
 from asr_attn.training.checkpoints import RunCheckpoints
 from asr_attn.training.lm_data import TokenBatch
 from asr_attn.training.lm_task import LanguageModelTask
+from asr_attn.training.time_left import in_words
 
 METRICS = ("train/loss", "val/perplexity", "val/word_perplexity")
 """Metrics in the CSV file."""
@@ -90,6 +92,10 @@ class LmFigures(EpochFigures):
         super().__init__(path, lines)
         self._tokens = 0
 
+    def sizes(self, trainer: pl.Trainer) -> list[float]:
+        """All epochs are alike."""
+        return [1.0] * (trainer.max_epochs or 1)
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock of the epoch."""
         super().on_train_epoch_start(trainer, pl_module)
@@ -104,12 +110,14 @@ class LmFigures(EpochFigures):
         batch_idx: int,
     ) -> None:
         """Count what was trained on; other processes train on about as much."""
+        self.time_left.trained(batch_idx, int(trainer.num_training_batches))
         targets = cast(TokenBatch, batch).targets
         self._tokens += trainer.world_size * int((targets != IGNORE).sum())
         self._trained = time.monotonic()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Report the epoch."""
+        self.time_left.end_epoch(self._validated)
         if not trainer.is_global_zero:
             return
         metrics = {
@@ -126,7 +134,7 @@ class LmFigures(EpochFigures):
                 figures.append(f"{metrics['val/word_perplexity']:.1f} of its words")
             print(
                 f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {', '.join(figures)} "
-                f"({seconds:.1f} s, trained at {speed:.0f} tokens/s)",
+                f"({seconds:.1f} s, trained at {speed:.0f} tokens/s{self.left(trainer)})",
                 file=sys.stderr,
                 flush=True,
             )
@@ -140,27 +148,30 @@ class LmFigures(EpochFigures):
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
             **metrics,
         }
-        try:
-            with self.path.open("a", newline="", encoding="utf-8") as file:
-                csv.DictWriter(file, self.HEADER).writerow(row)
-        except OSError as error:
-            print(f"note: {self.path}: cannot be written ({error.strerror})", file=sys.stderr)
+        with blaming(self.path), self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, self.HEADER).writerow(row)
 
 
 class _Bar(RichProgressBar):
-    """Lightning's bar with the names that people use."""
+    """Lightning's bar with the names that people use, and the time to the end of the run."""
+
+    def __init__(self, figures: LmFigures) -> None:
+        super().__init__(leave=False, console_kwargs={"stderr": True})
+        self.figures = figures
 
     def get_metrics(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
-        """The loss of the step and the last validation's perplexity."""
+        """The loss of the step, the last validation's perplexity, and the time left."""
         shown = super().get_metrics(trainer, pl_module)
         names = {"train/loss_step": "loss", "val/perplexity": "perplexity"}
-        return {label: shown[name] for name, label in names.items() if name in shown}
+        seconds = self.figures.time_left.seconds()
+        left = {} if seconds is None else {"left": in_words(seconds)}
+        return {label: shown[name] for name, label in names.items() if name in shown} | left
 
 
 def lm_report_callbacks(csv_file: Path | None) -> list[pl.Callback]:
     """A rich progress bar on a terminal, a line per epoch elsewhere (both on stderr), the file."""
     terminal = sys.stderr.isatty()
-    bar = _Bar(leave=False, console_kwargs={"stderr": True})
-    return [*([bar] if terminal else []), LmFigures(csv_file, lines=not terminal)]
+    figures = LmFigures(csv_file, lines=not terminal)
+    return [*([_Bar(figures)] if terminal else []), figures]

@@ -23,8 +23,14 @@ from asr_attn.training.lm_callbacks import LmCheckpoints, lm_report_callbacks
 from asr_attn.training.lm_data import LmData, TokenText, encode_text
 from asr_attn.training.lm_task import LanguageModelTask
 from asr_attn.training.provenance import save_environment
-from asr_attn.training.run import make_folder, refuse_used_folder, resumed_settings
+from asr_attn.training.run import (
+    make_folder,
+    refuse_used_folder,
+    remove_unfinished,
+    resumed_settings,
+)
 from asr_attn.training.trainer import (
+    failures_explained,
     make_trainer,
     optimizer_maker,
     quiet_lightning,
@@ -67,7 +73,8 @@ def fit_lm(config: LmRunConfig, changed: Collection[str] = ()) -> LmRunResult:
         InputError: settings or text that cannot be trained on.
     """
     folder = Path(config.resume or config.run_dir)
-    if config.resume:
+    resuming = config.resume is not None
+    if resuming:
         config = resumed_settings(config, changed, load_lm_settings)
     else:
         config = with_precision(config)
@@ -81,23 +88,25 @@ def fit_lm(config: LmRunConfig, changed: Collection[str] = ()) -> LmRunResult:
         checkpoints,
     ]
     trainer = make_trainer(config.trainer, config.logger, folder, callbacks)
-    if trainer.is_global_zero and not config.resume:
+    if trainer.is_global_zero and not resuming:
         refuse_used_folder(folder)
     task, data = set_up_lm(config)
     if trainer.is_global_zero:
         make_folder(folder)
+        remove_unfinished(folder)
         save_settings(folder / CONFIG_FILE, replace(config, resume=None))
         names = (config.data.train, *config.data.also_train, config.data.dev)
         save_environment(folder, [Path(name) for name in names if name is not None])
     result = LmRunResult(folder, main_process=trainer.is_global_zero)
     model = folder / LM_FILE
     try:
-        trainer.fit(
-            task,
-            datamodule=data,
-            ckpt_path=folder / RESUME_FILE if config.resume else None,
-            weights_only=True if config.resume else None,
-        )
+        with failures_explained(trainer, folder):
+            trainer.fit(
+                task,
+                datamodule=data,
+                ckpt_path=folder / RESUME_FILE if config.resume else None,
+                weights_only=True if config.resume else None,
+            )
     except StopRequested:
         return replace(result, model=model if model.is_file() else None, stopped=True)
     if not model.is_file():
@@ -119,7 +128,8 @@ def set_up_lm(config: LmRunConfig) -> tuple[LanguageModelTask, LmData]:
     tokenizer, normalizer = _tokens(config.tokenizer, config.data)
     train = _read("train", config.data, tokenizer, normalizer)
     dev = _read("dev", config.data, tokenizer, normalizer)
-    if config.tokenizer.of is not None and train.unknown:
+    # a recogniser of words is made to meet unknown ones
+    if config.tokenizer.of is not None and train.unknown and tokenizer.unit == "characters":
         raise InputError(
             f"tokenizer.of={config.tokenizer.of}: this recogniser cannot write "
             f"{_unknown('train', config.data, tokenizer, normalizer)}, which the training text "

@@ -3,7 +3,9 @@
 import torch
 from torch import Tensor
 
+from asr_attn.errors import ConfigError
 from asr_attn.nn.masking import padding_mask
+from asr_attn.settings import TrainingConfig
 from asr_attn.text.tokenizer import BLANK, EOS
 
 IGNORE = -100
@@ -69,6 +71,24 @@ def ctc_loss(log_probs: Tensor, lengths: Tensor, tokens: list[list[int]]) -> Ten
         zero_infinity=True,
     )
     return total / max(int(counts.sum()), 1)
+
+
+def intermediate_layers(config: TrainingConfig, depth: int) -> tuple[int, ...]:
+    """Numbers of the layers of an encoder of ``depth`` layers that have a CTC loss of their own.
+
+    Raises:
+        ConfigError: the encoder has no such layer below its last.
+    """
+    if not config.intermediate_ctc:
+        return ()
+    layer = config.intermediate_layer or depth // 2
+    if not 1 <= layer < depth:
+        raise ConfigError(
+            f"training.intermediate_layer={config.intermediate_layer}: the encoder has {depth} "
+            "layers, and the one in question must be below the last; choose another, or set "
+            "training.intermediate_ctc=0"
+        )
+    return (layer,)
 
 
 def guided_attention_loss(

@@ -13,11 +13,23 @@ from asr_attn.data.manifest import Utterance
 from asr_attn.errors import InputError
 from asr_attn.evaluation.attention import UtteranceAttention, teacher_forced_attention
 from asr_attn.evaluation.drawing import draw_alignment, save_figure
+from asr_attn.training.splitting import is_out_of_memory
 from asr_attn.training.task import RecognizerTask
 
 
 def attention_of(task: RecognizerTask, utterances: Sequence[Utterance]) -> list[UtteranceAttention]:
     """Attention over utterances of a manifest while their own texts are read."""
+    try:
+        return _attention_at_once(task, utterances)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    return [a for utterance in utterances for a in _attention_at_once(task, [utterance])]
+
+
+def _attention_at_once(
+    task: RecognizerTask, utterances: Sequence[Utterance]
+) -> list[UtteranceAttention]:
     rate = task.model.features.sample_rate
     return teacher_forced_attention(
         task.model,

@@ -7,17 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from asr_attn import __version__
 from asr_attn.checkpoint import TrainedModel, load_model
 from asr_attn.data.batches import pad_waveforms, read_utterance
 from asr_attn.data.digits import make_digits
 from asr_attn.data.manifest import Utterance, read_manifest
-from asr_attn.errors import CheckpointError, ConfigError, InputError
+from asr_attn.errors import CheckpointError, ConfigError, InputError, ManifestError
 from asr_attn.models.asr import AsrModel
 from asr_attn.settings import DataConfig, RunConfig
+from asr_attn.text.build import SIZED, TokenizerConfig, build_tokenizer
 from asr_attn.text.normalizer import NormalizerConfig, normalize
-from asr_attn.text.tokenizer import CharTokenizer
+from asr_attn.text.tokenizer import Tokenizer, tokenizer_from_dict
+from asr_attn.training.checkpoints import RESUME_FILE
 
 STATISTICS_SECONDS = 1800.0
 """Training audio that feature statistics are computed from, at most."""
@@ -26,28 +29,51 @@ STATISTICS_SECONDS = 1800.0
 def load_data(
     config: DataConfig, normalizer: NormalizerConfig
 ) -> tuple[list[Utterance], list[Utterance], list[Utterance]]:
-    """Training, validation and test utterances, with normalised texts; no test set is empty."""
+    """Training, validation and test utterances, with normalised texts; no test set is empty.
+
+    Raises:
+        InputError: manifests are missing or have faults; one message tells of all of them.
+    """
     if config.digits is not None:
         assert config.folder is not None
         make_digits(Path(config.folder), config.digits, _print_progress)
-    train = load_manifest("train", config, normalizer)
-    for path in config.also_train:
-        train += load_manifest("train", replace(config, train=path), normalizer)
+    # a fault of the test set is better found now than after the training
+    named = {
+        "train": [config, *(replace(config, train=path) for path in config.also_train)],
+        "dev": [config],
+        "test": [config] if config.test is not None else [],
+    }
+    found: dict[str, list[Utterance]] = {split: [] for split in named}
+    faults: list[InputError] = []
+    for split, configs in named.items():
+        for one in configs:
+            try:
+                found[split] += load_manifest(split, one, normalizer)
+            except InputError as error:
+                faults.append(error)
+    if len(faults) > 1:
+        raise InputError("\n".join(map(str, faults)))
+    if faults:
+        raise faults[0]
+    train = found["train"]
     names = {utterance.id for utterance in train}
     if len(names) < len(train):
         raise InputError(
             f"data.also_train: {len(train) - len(names)} utterances have ids that another training "
             "manifest uses too; give them other ids"
         )
-    dev = load_manifest("dev", config, normalizer)
-    # a fault of the test set is better found now than after the training
-    test = load_manifest("test", config, normalizer) if config.test is not None else []
-    return train, dev, test
+    return train, found["dev"], found["test"]
 
 
 def load_manifest(split: str, config: DataConfig, normalizer: NormalizerConfig) -> list[Utterance]:
     """Utterances of train, dev or test, with normalised texts."""
-    utterances = read_manifest(_manifest_path(split, config))
+    path = _manifest_path(split, config)
+    try:
+        utterances = read_manifest(path)
+    except ManifestError as error:
+        if config.hint is None:
+            raise
+        raise ManifestError(f"{error}\n{config.hint}") from error
     return [replace(u, text=normalize(u.text, normalizer)) for u in utterances]
 
 
@@ -73,15 +99,16 @@ def _print_progress(done: int, total: int) -> None:
 def new_model(
     config: RunConfig, train: Sequence[Utterance], statistics: bool = True
 ) -> TrainedModel:
-    """A network with random weights, for the characters and the sound of the training set.
+    """A network with random weights, for the texts and the sound of the training set.
 
     Args:
         config: settings of the run.
         train: training utterances.
         statistics: compute feature statistics; not needed when weights are loaded afterwards.
     """
-    # the space belongs in even if all texts are single words: joined examples need it
-    tokenizer = CharTokenizer.train([" ", *(u.text for u in train)])
+    tokenizer = None if config.resume is None else _resumed_tokenizer(Path(config.resume))
+    if tokenizer is None:
+        tokenizer = build_tokenizer(config.tokenizer, [u.text for u in train])
     try:
         network = AsrModel(config.features, config.model, len(tokenizer))
     except ValueError as error:  # sizes of parts that do not fit each other
@@ -106,6 +133,15 @@ def new_model(
     )
 
 
+def _resumed_tokenizer(folder: Path) -> Tokenizer | None:
+    """The tokenizer of a run that goes on: another version might learn other tokens.
+
+    Runs of before there was a choice did not save theirs, which were characters.
+    """
+    state = torch.load(folder / RESUME_FILE, map_location="cpu", weights_only=True)
+    return tokenizer_from_dict(state["tokenizer"]) if "tokenizer" in state else None
+
+
 def _facts(config: RunConfig, train: Sequence[Utterance]) -> dict[str, Any]:
     """What a model file says about its training."""
     return {
@@ -117,10 +153,11 @@ def _facts(config: RunConfig, train: Sequence[Utterance]) -> dict[str, Any]:
 
 
 def with_settings_of_start(config: RunConfig) -> RunConfig:
-    """The settings with features, model and normaliser of the model that ``start_from`` names.
+    """The settings with features, model, tokens and normaliser of what ``start_from`` names.
 
     Raises:
         CheckpointError: there is no such model.
+        ConfigError: its tokens cannot be sampled, but should be.
     """
     if config.start_from is None:
         return config
@@ -128,11 +165,17 @@ def with_settings_of_start(config: RunConfig) -> RunConfig:
         start = load_model(config.start_from)
     except CheckpointError as error:
         raise CheckpointError(f"start_from: {error}") from error
+    kind, size = start.tokenizer.KIND, len(start.tokenizer)
+    sampling = config.tokenizer.sampling
+    try:
+        tokenizer = TokenizerConfig(kind, size if kind in SIZED else 0, sampling, start.normalizer)
+    except ValueError as error:
+        raise ConfigError(f"start_from={config.start_from}: {error}") from error
     return replace(
         config,
         features=start.features,
         model=start.config,
-        tokenizer=replace(config.tokenizer, normalizer=start.normalizer),
+        tokenizer=tokenizer,
         data=replace(config.data, sample_rate=start.features.sample_rate),
     )
 
@@ -141,12 +184,13 @@ def started_model(config: RunConfig, train: Sequence[Utterance]) -> TrainedModel
     """The model that ``start_from`` names, to be trained on.
 
     Raises:
-        InputError: it has no tokens for some characters of the training texts.
+        InputError: it has no tokens for some characters of the training texts. Unknown words are
+            no fault: models of words are made to meet them.
     """
     assert config.start_from is not None
     start = load_model(config.start_from)
     unknown = start.tokenizer.unknown(u.text for u in train)
-    if unknown:
+    if unknown and start.tokenizer.unit == "characters":
         raise InputError(
             f"start_from={config.start_from}: this model cannot write "
             f"{' '.join(map(repr, list(unknown)[:20]))}, which the training texts hold; take these "

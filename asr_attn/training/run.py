@@ -11,7 +11,7 @@ from asr_attn.checkpoint import MODEL_FILE, load_model
 from asr_attn.config import CONFIG_FILE, load_settings, save_settings
 from asr_attn.data.datamodule import SpeechData
 from asr_attn.decoding.hypothesis import SearchConfig
-from asr_attn.errors import AudioError, ConfigError
+from asr_attn.errors import AudioError, ConfigError, InputError
 from asr_attn.evaluation.error_rates import ErrorCounts
 from asr_attn.lm.loading import load_scorer
 from asr_attn.settings import RunConfig
@@ -22,7 +22,7 @@ from asr_attn.training.checkpoints import (
     StopRequested,
     check_resume_file,
 )
-from asr_attn.training.faults import check_data, notes_on_data
+from asr_attn.training.faults import check_data, check_noise, notes_on_data
 from asr_attn.training.finish import average_best, errors_on
 from asr_attn.training.health import AttentionMonitor
 from asr_attn.training.preparation import (
@@ -33,14 +33,17 @@ from asr_attn.training.preparation import (
     with_settings_of_start,
 )
 from asr_attn.training.provenance import save_environment
+from asr_attn.training.splitting import is_out_of_memory
 from asr_attn.training.task import RecognizerTask
 from asr_attn.training.trainer import (
     C,
+    failures_explained,
     make_trainer,
     optimizer_maker,
     quiet_lightning,
     with_precision,
 )
+from asr_attn.training.unreadable import UnreadableAudio
 
 RESUME_MAY_CHANGE = {
     f"trainer.{name}"
@@ -81,7 +84,8 @@ def fit(config: RunConfig, changed: Collection[str] = ()) -> RunResult:
         InputError: settings or data that cannot be trained on.
     """
     folder = Path(config.resume or config.run_dir)
-    if config.resume:
+    resuming = config.resume is not None
+    if resuming:
         config = resumed_settings(config, changed, load_settings)
     else:
         config = with_settings_of_start(with_precision(config))
@@ -92,43 +96,48 @@ def fit(config: RunConfig, changed: Collection[str] = ()) -> RunResult:
     checkpoints = RunCheckpoints(folder, config.callbacks, settled)
     callbacks = [
         GracefulStop(checkpoints),
+        UnreadableAudio(),
         *report_callbacks(folder / "metrics.csv" if config.logger.csv else None),
         AttentionMonitor(folder / "attention", config.callbacks.pictures, checkpoints.settled),
         checkpoints,
     ]
     trainer = make_trainer(config.trainer, config.logger, folder, callbacks)
-    if trainer.is_global_zero and not config.resume:
+    if trainer.is_global_zero and not resuming:
         refuse_used_folder(folder)
     task, data = set_up(config)
     check_search(config.search, task)
     if trainer.is_global_zero:
         make_folder(folder)
+        remove_unfinished(folder)
         save_settings(folder / CONFIG_FILE, replace(config, resume=None))
         names = (config.data.train, *config.data.also_train, config.data.dev, config.data.test)
         save_environment(folder, [Path(name) for name in names if name is not None])
     result = RunResult(folder, main_process=trainer.is_global_zero)
     try:
-        trainer.fit(
-            task,
-            datamodule=data,
-            ckpt_path=folder / RESUME_FILE if config.resume else None,
-            weights_only=True if config.resume else None,
-        )
+        with failures_explained(trainer, folder):
+            trainer.fit(
+                task,
+                datamodule=data,
+                ckpt_path=folder / RESUME_FILE if config.resume else None,
+                weights_only=True if config.resume else None,
+            )
     except StopRequested:
         return replace(result, model=_existing(folder / MODEL_FILE), stopped=True)
-    except AudioError as error:
-        raise AudioError(f"{error}; then go on with resume={folder}") from error
     if not checkpoints.best or not trainer.is_global_zero:
         return result
-    dev_wer = average_best(folder, checkpoints, data.dev, task.device)
+    with failures_explained(trainer, folder):
+        dev_wer = average_best(folder, checkpoints, data.readable_dev, task.device)
     result = replace(result, model=folder / MODEL_FILE, dev_wer=dev_wer)
     if config.data.test is None:
         return result
     test = load_manifest("test", config.data, config.tokenizer.normalizer)
     try:
         errors = errors_on(load_model(folder, task.device), test, config.search)
-    except AudioError as error:
-        print(f"note: the test set is not measured: {error}", file=sys.stderr)
+    except (AudioError, RuntimeError, MemoryError) as error:
+        if not isinstance(error, AudioError) and not is_out_of_memory(error):
+            raise
+        reason = str(error) if isinstance(error, AudioError) else "there is too little memory"
+        print(f"note: the test set is not measured: {reason}", file=sys.stderr)
         return result
     return replace(result, test=errors)
 
@@ -146,6 +155,12 @@ def refuse_used_folder(folder: Path) -> None:
         )
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove files that a run did not come to finish when it was killed."""
+    for path in folder.rglob(".*.partial"):
+        path.unlink(missing_ok=True)
+
+
 def make_folder(folder: Path) -> None:
     """Make the folder of a run, once it is known that the run can start.
 
@@ -161,12 +176,18 @@ def make_folder(folder: Path) -> None:
 def set_up(config: RunConfig) -> tuple[RecognizerTask, SpeechData]:
     """What is trained, and on what."""
     train, dev, test = load_data(config.data, config.tokenizer.normalizer)
-    check_data(train, dev, config.data, config.trainer.devices * config.trainer.num_nodes)
+    check_data(train, dev, config.data, config.trainer.devices * config.trainer.num_nodes, test)
+    check_noise(config.augmentation, len(train))
     torch.manual_seed(config.seed)
     if config.start_from is not None:
         model = started_model(config, train)
     else:
         model = new_model(config, train, statistics=not config.resume)
+    if not all(buffer.isfinite().all() for buffer in model.network.features.buffers()):
+        raise InputError(
+            f"{config.data.train}: the sound of some recordings is far beyond full scale, so that "
+            "its mean over all of them is not finite; find them by asr-attn data check"
+        )
     for note in notes_on_data(train, [*dev, *test], model, config.augmentation):
         print(f"note: {note}", file=sys.stderr)
     data = SpeechData(
@@ -189,7 +210,9 @@ def set_up(config: RunConfig) -> tuple[RecognizerTask, SpeechData]:
         optimizer_maker(config.optimizer),
         config.seed,
         config.trainer.max_epochs,
+        config.tokenizer.sampling,
     )
+    task.skipped.limit = config.callbacks.skips_in_a_row
     task.network.train()
     return task, data
 
@@ -206,6 +229,8 @@ def check_search(config: SearchConfig, task: RecognizerTask) -> None:
 
 def resumed_settings(config: C, changed: Collection[str], load: Callable[[Path], C]) -> C:
     """Settings of the run to go on with; only how it is computed may be changed.
+
+    A run that was killed before it saved anything begins anew: then ``resume`` is None.
 
     Args:
         config: settings that name the run, and what is to be changed.
@@ -226,6 +251,9 @@ def resumed_settings(config: C, changed: Collection[str], load: Callable[[Path],
     before = load(folder / CONFIG_FILE)
     names = [key.removeprefix("trainer.") for key in changed if key != "resume"]
     trainer = replace(before.trainer, **{name: getattr(config.trainer, name) for name in names})
+    if not (folder / RESUME_FILE).exists():
+        print(f"note: resume={folder}: nothing was saved yet, so it begins anew", file=sys.stderr)
+        return replace(before, resume=None, run_dir=config.resume, trainer=trainer)
     check_resume_file(folder / RESUME_FILE, trainer.max_epochs)
     return replace(before, resume=config.resume, trainer=trainer)
 

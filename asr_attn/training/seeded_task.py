@@ -1,5 +1,6 @@
 """What all Lightning modules share: seeds, the learning rate and the norm of the gradient."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -7,9 +8,9 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 
-from asr_attn.errors import InputError
 from asr_attn.settings import ScheduleConfig
 from asr_attn.training.schedule import learning_rate_factor
+from asr_attn.training.skipping import Cause, SkippedSteps
 
 
 class SeededTask(pl.LightningModule):
@@ -39,6 +40,9 @@ class SeededTask(pl.LightningModule):
         self.make_optimizer = optimizer
         self.seed = seed
         self.epochs = epochs
+        self.skipped = SkippedSteps()
+        self._cause = Cause()
+        """Why the step that is being made cannot be made, as far as this process knows."""
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimizer of all parameters; its rate at this point is the peak."""
@@ -53,18 +57,34 @@ class SeededTask(pl.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip the norm here: Lightning refuses to with a fused optimizer, though bf16 is safe.
+        """Clip the norm, and see that there is a step to be made.
+
+        Lightning refuses to clip with a fused optimizer, though bf16 is safe. The gradient is the
+        mean over all processes here, so all of them skip a step or none does: one that is not
+        finite, or one of no utterance at all. Optimizers leave weights without a gradient alone.
 
         Raises:
-            InputError: the gradient is not finite; the weights are still those before the step.
+            InputError: too many steps were skipped; the weights are still those before the step.
         """
         limit = gradient_clip_val or float("inf")
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), limit)
-        if not torch.isfinite(norm):
-            raise InputError(
-                f"the gradient is not finite at step {self.global_step}; lower optimizer.lr (now "
-                f"{optimizer.param_groups[0]['peak_lr']:g}), or set trainer.precision=32-true"
-            )
+        norm = float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), limit))
+        cause, self._cause = self._cause, Cause()
+        if math.isfinite(norm) and norm > 0.0:
+            self.skipped.made()
+            return
+        optimizer.zero_grad(set_to_none=True)
+        if norm != 0.0:
+            advice = f"lower optimizer.lr (now {optimizer.param_groups[0]['peak_lr']:g})"
+            if self.trainer.precision != "32-true":
+                advice += ", set trainer.precision=32-true"
+            self.skipped.skip(self.trainer, cause, advice)
+
+    def seed_step(self, batch_idx: int, *part: int) -> None:
+        """Seed what is random in a batch of this process, or in a part of it."""
+        seeds = np.random.SeedSequence(
+            [self.seed, self.current_epoch, batch_idx, self.global_rank, *part]
+        ).generate_state(2)
+        torch.manual_seed((int(seeds[0]) << 31) + int(seeds[1]))
 
     def progress_at(self, batch_idx: int) -> float:
         """Share of the training that is over, 0 to 1."""
@@ -73,10 +93,7 @@ class SeededTask(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed the step and set its learning rate."""
-        seeds = np.random.SeedSequence(
-            [self.seed, self.current_epoch, batch_idx, self.global_rank]
-        ).generate_state(2)
-        torch.manual_seed((int(seeds[0]) << 31) + int(seeds[1]))
+        self.seed_step(batch_idx)
         factor = learning_rate_factor(self.schedule, self.global_step, self.progress_at(batch_idx))
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = group["peak_lr"] * factor

@@ -1,8 +1,10 @@
 """The Lightning module: losses, validation and the learning rate of a recogniser."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,18 +18,24 @@ from asr_attn.decoding.hypothesis import SearchConfig
 from asr_attn.evaluation.error_rates import ErrorCounts, count_errors
 from asr_attn.models.asr import AsrModel
 from asr_attn.settings import ScheduleConfig, TrainingConfig
+from asr_attn.text.tokenizer import SubwordTokenizer
+from asr_attn.training.averaging import AveragedTask
+from asr_attn.training.gradients import TOTAL, compute_step, loss_with_gradients
+from asr_attn.training.incidents import report
 from asr_attn.training.loss import (
     attention_loss,
     ctc_loss,
     guided_attention_loss,
+    intermediate_layers,
     monotonicity_loss,
     score_function_loss,
     targets_of,
 )
-from asr_attn.training.seeded_task import SeededTask
+from asr_attn.training.processes import of_all_processes
+from asr_attn.training.splitting import BatchSplitter
 
 
-class RecognizerTask(SeededTask):
+class RecognizerTask(AveragedTask):
     """Trains and validates a recogniser.
 
     Args:
@@ -38,6 +46,7 @@ class RecognizerTask(SeededTask):
         optimizer: makes the optimizer of the given parameters.
         seed: of the run.
         epochs: length of the training.
+        sampling: how strongly the ways to cut training texts are varied; 0 does not.
     """
 
     network: AsrModel
@@ -51,14 +60,36 @@ class RecognizerTask(SeededTask):
         optimizer: Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer],
         seed: int,
         epochs: int,
+        sampling: float = 0.0,
     ) -> None:
-        super().__init__(schedule, optimizer, seed, epochs)
+        super().__init__(schedule, optimizer, seed, epochs, training.ema)
         self.model = model
+        self.sampling = sampling
         self.network = model.network
         self.training_config = training
+        self.middle_layers = intermediate_layers(training, model.network.encoder_depth)
         self.augmentation = augmentation
         self._word_counts = ErrorCounts()
         self._ctc_counts = ErrorCounts()
+        rate = model.features.sample_rate
+        self.memory = {
+            name: BatchSplitter(rate, partial(self._tell_limit, name))
+            for name in ("training", "validation")
+        }
+        """What fits in memory: gradients take more of it than recognition."""
+
+    def _tell_limit(self, name: str, seconds: float, limit: float) -> None:
+        """Report that a batch of so many seconds did not fit, and how many are tried from now."""
+        report(
+            self.trainer,
+            "memory",
+            f"a batch of {seconds:.1f} s of audio, padding included, did not fit in memory; from "
+            f"now on {name} computes at most {limit:.1f} s at once, and the results stay those of "
+            "whole batches (a lower data.loading.batch_seconds saves the attempts)",
+            use=name,
+            seconds=round(seconds, 3),
+            limit=round(limit, 3),
+        )
 
     @property
     def speech(self) -> SpeechData:
@@ -71,21 +102,87 @@ class RecognizerTask(SeededTask):
         epoch = min(self.current_epoch, self.epochs - 1)
         return epoch == self.epochs - 1 or epoch / self.epochs >= self.training_config.ctc_warmup
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the tokenizer, and what was learnt of memory, to the state to resume from."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["tokenizer"] = self.model.tokenizer.to_dict()
+        checkpoint["skipped"] = self.skipped.state_dict()
+        limits = {name: splitter.limit for name, splitter in self.memory.items()}
+        checkpoint["memory_limits"] = of_all_processes(self.trainer, limits)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up what ``on_save_checkpoint`` gave; states of older versions lack some of it."""
+        super().on_load_checkpoint(checkpoint)
+        if "memory_limits" not in checkpoint:
+            return
+        self.skipped.load_state_dict(checkpoint["skipped"])
+        limits: list[dict[str, float]] = checkpoint["memory_limits"]
+        if len(limits) == self.trainer.world_size:
+            limits = [limits[self.global_rank]]
+        for name, splitter in self.memory.items():
+            splitter.limit = min(found[name] for found in limits)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Joint loss of one batch."""
+        """Joint loss of one batch; its gradient is computed here, and handed out afterwards.
+
+        A batch that runs out of memory, forward or backward, is computed in parts. With the
+        gradients at hand when Lightning asks for them, all else stays its own: accumulation,
+        precision, the mean over processes, clipping and the step. Manual optimisation would have to
+        do each of these again; and a backward pass that breaks off after it began to share its
+        gradients would leave the other processes waiting. The price is that gradients are shared
+        when all of them are there, and not while the last are being computed.
+
+        A batch that no step can be made of gives gradients that are not finite: by the mean over
+        processes all of them learn of it.
+        """
+        tokens = self._tokens_of(batch.texts)
+
+        def losses_of(part: Batch, rows: range) -> dict[str, Tensor]:
+            if len(rows) < len(batch.ids):
+                self.seed_step(batch_idx, rows.start, rows.stop)
+            return self._losses(part, tokens, rows, batch_idx)
+
+        parameters = list(self.network.parameters())
+        step = compute_step(batch, losses_of, self.memory["training"], parameters)
+        if step.cause is None:
+            for name, value in step.losses.items():
+                self._log(name, value, len(batch.ids), bar=name == TOTAL)
+        else:
+            self._cause = self._cause.joined(step.cause)
+        value = step.losses.get(TOTAL, torch.zeros((), device=self.device))
+        return loss_with_gradients(value, step.gradients, parameters)
+
+    def _losses(
+        self, batch: Batch, all_tokens: Sequence[list[int]], rows: range, batch_idx: int
+    ) -> dict[str, Tensor]:
+        """What utterances of a batch add to the losses of the whole batch.
+
+        The losses are means over the tokens of the whole batch, so the sums over its parts are
+        those of the whole. The policy gradient of hard attention alone is another one in parts: its
+        baseline is the mean of the utterances that are computed together.
+
+        Args:
+            batch: some utterances of a batch.
+            all_tokens: of all utterances of that batch.
+            rows: places of the utterances in it.
+            batch_idx: number of the batch in its epoch.
+        """
         config = self.training_config
-        tokens = [self.model.tokenizer.encode(text) for text in batch.texts]
-        memory, lengths = self.network.encode(batch.waveforms, batch.lengths, self.augmentation)
-        # every parameter gets a gradient, if only zero: processes must agree on all of them
-        unused: list[torch.nn.Module] = [self.network.ctc] * (config.ctc_weight == 0)
-        unused += [self.network.decoder] * (not self.attention_has_begun)
-        loss = sum(
-            (0.0 * p.sum() for module in unused for p in module.parameters()),
-            memory.new_zeros(()),
+        tokens = [all_tokens[i] for i in rows]
+        texts = max(sum(map(len, tokens)), 1) / max(sum(map(len, all_tokens)), 1)
+        ends = sum(len(row) + 1 for row in tokens) / sum(len(row) + 1 for row in all_tokens)
+        *middle, (memory, lengths) = self.network.encode_layers(
+            batch.waveforms, batch.lengths, self.middle_layers, self.augmentation
         )
+        losses: dict[str, Tensor] = {}
+        loss = memory.new_zeros(())
         if config.ctc_weight > 0 or not self.attention_has_begun:
-            ctc = ctc_loss(self.network.ctc_log_probs(memory), lengths, tokens)
-            self._log("train/ctc_loss", ctc, len(tokens))
+            ctc = texts * ctc_loss(self.network.ctc_log_probs(memory), lengths, tokens)
+            losses["train/ctc_loss"] = ctc
+            for states, steps in middle:
+                below = texts * ctc_loss(self.network.ctc_log_probs(states), steps, tokens)
+                losses["train/intermediate_ctc_loss"] = below
+                ctc = torch.lerp(ctc, below, config.intermediate_ctc)
             loss = loss + (config.ctc_weight if self.attention_has_begun else 1.0) * ctc
         if self.attention_has_begun:
             inputs, targets = targets_of(tokens, self.device)
@@ -94,21 +191,30 @@ class RecognizerTask(SeededTask):
             output = self.network.speller(
                 memory, lengths, inputs, config.scheduled_sampling * min(max(rise, 0.0), 1.0)
             )
-            attention = attention_loss(output.logits, targets, config.label_smoothing)
-            self._log("train/attention_loss", attention, len(tokens))
+            attention = ends * attention_loss(output.logits, targets, config.label_smoothing)
+            losses["train/attention_loss"] = attention
             loss = loss + (1.0 - config.ctc_weight) * attention
             counts = torch.tensor([len(row) + 1 for row in tokens], device=self.device)
             guidance = self._guidance(self.progress_at(batch_idx))
             if guidance > 0:
-                loss = loss + guidance * guided_attention_loss(output.weights, counts, lengths)
+                guided = ends * guided_attention_loss(output.weights, counts, lengths)
+                loss = loss + guidance * guided
             if config.monotonicity > 0:
-                back = monotonicity_loss(output.weights, counts, lengths)
+                back = texts * monotonicity_loss(output.weights, counts, lengths)
                 loss = loss + config.monotonicity * back
             if output.choices.requires_grad:
-                policy = score_function_loss(output.choices, output.logits, targets)
+                policy = ends * score_function_loss(output.choices, output.logits, targets)
                 loss = loss + config.score_function * policy
-        self._log("train/loss", loss, len(tokens), bar=True)
-        return loss
+        return {TOTAL: loss, **losses}
+
+    def _tokens_of(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokens of training texts, cut in another way at each step if ``sampling`` says so."""
+        tokenizer = self.model.tokenizer
+        if not self.sampling or not isinstance(tokenizer, SubwordTokenizer):
+            return [tokenizer.encode(text) for text in texts]
+        # torch was seeded for this step; nothing is taken from its numbers
+        random = np.random.default_rng(torch.initial_seed())
+        return [tokenizer.sample(text, self.sampling, random) for text in texts]
 
     def _guidance(self, progress: float) -> float:
         """Weight of the guided-attention loss, falling from its full value to 0."""
@@ -127,15 +233,23 @@ class RecognizerTask(SeededTask):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Recognise one batch greedily, by attention and by CTC."""
+        for by_ctc, by_attention in self.memory["validation"].run(batch, self._recognition_errors):
+            self._ctc_counts += by_ctc
+            self._word_counts += by_attention
+
+    def _recognition_errors(self, batch: Batch, _: range) -> tuple[ErrorCounts, ErrorCounts]:
+        """Errors by CTC and by attention; none where it is not trained."""
         tokenizer = self.model.tokenizer
+        by_ctc, by_attention = ErrorCounts(), ErrorCounts()
         memory, lengths = self.network.encode(batch.waveforms, batch.lengths)
         if self.training_config.ctc_weight > 0:
             paths = ctc_greedy_search(self.network.ctc_log_probs(memory), lengths)
-            self._ctc_counts += count_errors(batch.texts, [tokenizer.decode(p) for p in paths])
+            by_ctc = count_errors(batch.texts, [tokenizer.decode(p) for p in paths])
         if self.attention_has_begun:
             found = greedy_search(self.network.speller, memory, lengths, SearchConfig())
             texts = [tokenizer.decode(hypothesis.tokens) for hypothesis in found]
-            self._word_counts += count_errors(batch.texts, texts)
+            by_attention = count_errors(batch.texts, texts)
+        return by_ctc, by_attention
 
     def on_validation_epoch_end(self) -> None:
         """Log error rates over all processes."""
@@ -164,29 +278,34 @@ class RecognizerTask(SeededTask):
     def _locate_words(self) -> dict[str, list[float]]:
         """Word boundaries in seconds of all training utterances that CTC can align."""
         self.network.eval()
-        tokenizer = self.model.tokenizer
         found: dict[str, list[float]] = {}
         batches = self.speech.utterance_batches(
             self.speech.train, self.global_rank, self.trainer.world_size
         )
         for k in range(len(batches)):
             batch = batches[k]
-            with self.trainer.precision_plugin.forward_context():
-                memory, lengths = self.network.encode(
-                    batch.waveforms.to(self.device), batch.lengths.to(self.device)
-                )
-                log_probs = self.network.ctc_log_probs(memory).cpu()
-            rows = zip(batch.ids, batch.texts, log_probs, lengths.tolist(), batch.lengths.tolist())
-            for name, text, row, steps, samples in rows:
-                tokens = tokenizer.encode(text)
-                if can_align(tokens, steps):
-                    words = word_tokens(tokens, tokenizer)
-                    edges = word_boundaries(align(row[:steps], tokens), words, steps)
-                    duration = samples / self.speech.sample_rate
-                    found[name] = [min(e / steps, 1.0) * duration for e in edges]
+            self.speech.note_faults("train", batch)
+            for cuts in self.memory["validation"].run(batch, self._words_in):
+                found |= cuts
         self.network.train()
-        if self.trainer.world_size > 1:
-            parts: list[Any] = [None] * self.trainer.world_size
-            torch.distributed.all_gather_object(parts, found)
-            found = {name: cuts for part in parts for name, cuts in part.items()}
+        parts = of_all_processes(self.trainer, found)
+        return {name: cuts for part in parts for name, cuts in part.items()}
+
+    def _words_in(self, batch: Batch, _: range) -> dict[str, list[float]]:
+        """Word boundaries in seconds of the utterances of a batch that CTC can align."""
+        tokenizer = self.model.tokenizer
+        with self.trainer.precision_plugin.forward_context():
+            memory, lengths = self.network.encode(
+                batch.waveforms.to(self.device), batch.lengths.to(self.device)
+            )
+            log_probs = self.network.ctc_log_probs(memory).cpu()
+        found: dict[str, list[float]] = {}
+        rows = zip(batch.ids, batch.texts, log_probs, lengths.tolist(), batch.lengths.tolist())
+        for name, text, row, steps, samples in rows:
+            tokens = tokenizer.encode(text)
+            if can_align(tokens, steps) and row[:steps].isfinite().all():
+                words = word_tokens(tokens, tokenizer)
+                edges = word_boundaries(align(row[:steps], tokens), words, steps)
+                duration = samples / self.speech.sample_rate
+                found[name] = [min(e / steps, 1.0) * duration for e in edges]
         return found

@@ -1,10 +1,13 @@
 """Lightning's trainer and what belongs to it, the same for all that is trained."""
 
 import dataclasses
+import errno
 import logging
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,10 +18,12 @@ from hydra.utils import instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
-from asr_attn.errors import ConfigError
+from asr_attn.errors import ConfigError, InputError
 from asr_attn.lm_settings import LmRunConfig
 from asr_attn.settings import LoggerConfig, RunConfig, TrainerConfig
-from asr_attn.training.checkpoints import AtomicCheckpointIO
+from asr_attn.training.checkpoints import RESUME_FILE, AtomicCheckpointIO, StopRequested
+from asr_attn.training.processes import end_other_processes
+from asr_attn.training.splitting import is_out_of_memory
 
 C = TypeVar("C", RunConfig, LmRunConfig)
 
@@ -91,6 +96,53 @@ def make_trainer(
         )
     except (ValueError, RuntimeError, MisconfigurationException) as error:
         raise ConfigError(f"trainer: {str(error).splitlines()[0]}") from error
+
+
+@contextmanager
+def failures_explained(trainer: pl.Trainer, folder: Path) -> Iterator[None]:
+    """Around training: says what to do about a full disk and about too little memory.
+
+    Processes that wait for one that fails here are ended.
+
+    Raises:
+        InputError: the disk is full, or memory is used up where no batch is to be split.
+    """
+    hook = threading.excepthook
+
+    def quiet(thread: threading.ExceptHookArgs) -> None:
+        if not _disk_is_full(thread.exc_value):  # TensorBoard writes in a thread
+            hook(thread)
+
+    threading.excepthook = quiet
+    try:
+        yield
+    except StopRequested:
+        raise
+    except Exception as error:
+        end_other_processes(trainer)
+        if _disk_is_full(error):
+            saved = " (what was saved last is whole)" if (folder / RESUME_FILE).exists() else ""
+            raise InputError(
+                f"{folder}: the disk is full; free some space, then go on with resume={folder}"
+                + saved
+            ) from error
+        if is_out_of_memory(error):
+            raise InputError(
+                f"there is too little memory, and not for a batch alone; give it more, then go on "
+                f"with resume={folder}, or make the model smaller"
+            ) from error
+        raise
+    finally:
+        threading.excepthook = hook
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came from, says so."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def make_loggers(config: LoggerConfig, folder: Path) -> list[Logger]:

@@ -296,6 +296,16 @@ def test_samples_that_are_no_numbers(tmp_path, bad):
     assert len(read_audio(tmp_path / "a.wav", 16000, duration=0.4)) == 6400
 
 
+def test_samples_that_are_absurd(tmp_path):
+    wave = sine(16000, 1.0)
+    wave[8000] = -1e30
+    soundfile.write(tmp_path / "a.wav", wave, 16000, subtype="FLOAT")
+    fault(tmp_path / "a.wav", "far beyond full scale")
+    wave[8000] = -300.0  # loud, but a scale that a mistake can give
+    soundfile.write(tmp_path / "b.wav", wave, 16000, subtype="FLOAT")
+    assert len(read_audio(tmp_path / "b.wav", 16000)) == 16000
+
+
 def test_flac_of_unknown_length(tmp_path):
     path = tmp_path / "a.flac"
     soundfile.write(path, sine(16000, 0.5), 16000)

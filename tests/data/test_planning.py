@@ -119,8 +119,7 @@ def test_share_of_the_mix():
     whole = sum(len(example.text.split()) == 4 for example in examples)
     assert abs(whole - 700) < 5 * math.sqrt(1000 * 0.3 * 0.7)
     assert plan_examples(utterances, cuts, None, MixingConfig(), (0, 0)) == [
-        Example((Segment(i, 0.0, 4.0, u.text),), (0, 0, i))
-        for i, u in enumerate(utterances)
+        Example((Segment(i, 0.0, 4.0, u.text),), (0, 0, i)) for i, u in enumerate(utterances)
     ]
 
 

@@ -1,7 +1,11 @@
 """A language of tones: three words, each one pitch, that a tiny model learns in seconds."""
 
+import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,3 +101,40 @@ def tone_config(tones: Path, tmp_path: Path) -> Callable[..., RunConfig]:
         return RunConfig(**(settings | changes))  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture
+def steady(tone_config: Callable[..., RunConfig]) -> RunConfig:
+    """A run of two epochs in which nothing is random but the order of the examples."""
+    config = tone_config(
+        augmentation=AugmentationConfig(speed=(1.0,), gain_db=0.0, frequency_masks=0, time_masks=0),
+        training=TrainingConfig(ctc_warmup=0.0, scheduled_sampling=0.0, monotonicity=0.5),
+    )
+    model = replace(
+        config.model,
+        encoder=replace(config.model.encoder, dropout=0.0),
+        decoder=replace(config.model.decoder, dropout=0.0),
+    )
+    return replace(
+        config,
+        model=model,
+        data=replace(config.data, loading=LoadingConfig(batch_seconds=4.0)),
+        trainer=replace(config.trainer, max_epochs=2, check_val_every_n_epoch=2),
+        callbacks=replace(config.callbacks, pictures=0),
+        # plain steps: Adam's first ones turn rounding errors of tiny gradients into whole steps
+        optimizer={"_target_": "torch.optim.SGD", "lr": 0.05, "momentum": 0.9},
+    )
+
+
+def incidents(folder: Path) -> list[dict[str, Any]]:
+    """What a run has written down."""
+    path = folder / "incidents.jsonl"
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def copied(tones: Path, folder: Path) -> Path:
+    """The manifest of the tones in another folder, with their recordings, to be changed."""
+    shutil.copytree(tones, folder, dirs_exist_ok=True)
+    return folder / "train.jsonl"

@@ -12,7 +12,6 @@ import torch
 import asr_attn
 from asr_attn.audio.augmentation import AugmentationConfig
 from asr_attn.checkpoint import load_model
-from asr_attn.data.batches import Batch
 from asr_attn.data.manifest import read_manifest
 from asr_attn.data.planning import CurriculumStage, LoadingConfig, MixingConfig
 from asr_attn.errors import ConfigError, InputError
@@ -170,20 +169,6 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(varied: RunConfig) -> None
         fit(varied)
 
 
-def test_gradients_that_are_not_finite_stop_the_training(
-    varied: RunConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    original = RecognizerTask.training_step
-
-    def broken(self: RecognizerTask, batch: Batch, batch_idx: int) -> torch.Tensor:
-        loss = original(self, batch, batch_idx)
-        return loss * float("nan") if self.global_step == 3 else loss
-
-    monkeypatch.setattr(RecognizerTask, "training_step", broken)
-    with pytest.raises(InputError, match=r"not finite at step 3; lower optimizer\.lr"):
-        fit(varied)
-
-
 @pytest.mark.parametrize(
     ("trainer", "optimizer", "message"),
     [
@@ -244,17 +229,17 @@ def test_a_crash_while_saving_leaves_the_last_good_state(
     calls = 0
     original = torch.save
 
-    def failing(state: Any, path: Path) -> None:
+    def failing(state: Any, file: Any) -> None:
         nonlocal calls
         calls += 1
         if calls == 2:
-            path.write_bytes(b"half of a checkp")
+            file.write(b"half of a checkp")
             raise OSError(28, "No space left on device")
-        original(state, path)
+        original(state, file)
 
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", failing)
-        with pytest.raises(InputError, match="disk is full"):
+        with pytest.raises(InputError, match=r"disk is full.* go on with resume="):
             fit(varied)
     assert final_state(Path(varied.run_dir))["epoch"] == 0
     assert not list(Path(varied.run_dir).rglob("*.partial"))

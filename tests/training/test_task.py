@@ -82,8 +82,13 @@ def test_speed_is_the_audio_of_all_processes_over_the_time_without_validation(
         current_epoch=0,
         global_step=2,
         optimizers=[optimizer],
+        max_epochs=1,
+        check_val_every_n_epoch=1,
+        num_training_batches=2,
     )
-    task: Any = SimpleNamespace(speech=SimpleNamespace(sample_rate=100))
+    speech = SimpleNamespace(sample_rate=100, epoch_seconds=lambda: [8.0])
+    trainer.datamodule = speech
+    task: Any = SimpleNamespace(speech=speech)
     batch = Batch(torch.zeros(2, 300), torch.tensor([100, 300]), ["a", "b"], ["1", "2"])
     figures = EpochFigures(tmp_path / "metrics.csv", lines=False)
     figures.on_train_start(trainer, task)

@@ -1,0 +1,58 @@
+import pytest
+
+from asr_attn.training.time_left import TimeLeft, in_words
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_an_even_run_is_foretold_exactly(every: int) -> None:
+    """Simulated: seconds per unit of work and per validation that do not change."""
+    now, per_unit, validation = 0.0, 0.5, 7.0
+    sizes, batches = [10.0, 10.0, 40.0, 80.0, 80.0, 80.0], 8
+    total = per_unit * sum(sizes) + validation * (len(sizes) // every)
+    time_left = TimeLeft(clock=lambda: now)
+    assert time_left.seconds() is None
+    for epoch, size in enumerate(sizes):
+        time_left.begin_epoch(epoch, sizes, every)
+        for batch in range(batches):
+            now += per_unit * size / batches
+            time_left.trained(batch, batches)
+            if epoch >= every:  # before, no validation was seen
+                assert time_left.seconds() == pytest.approx(total - now)
+            elif every == 3:
+                unseen = validation * (len(sizes) // every)
+                assert time_left.seconds() == pytest.approx(total - now - unseen)
+        validated = (epoch + 1) % every == 0
+        now += validation * validated
+        time_left.end_epoch(validated)
+        if epoch + 1 >= every:
+            assert time_left.seconds() == pytest.approx(total - now)
+    assert time_left.seconds() == pytest.approx(0.0)
+
+
+def test_a_resumed_epoch_begins_in_its_middle_and_the_latest_epochs_count() -> None:
+    now = 100.0
+    time_left = TimeLeft(clock=lambda: now)
+    time_left.begin_epoch(1, [4.0, 4.0, 4.0], 1)
+    now += 6.0
+    time_left.trained(2, 4)  # a quarter of an epoch in 6 s: 24 s each
+    assert time_left.seconds() == pytest.approx(6.0 + 24.0)
+    for epoch in range(1, 4):
+        time_left.begin_epoch(epoch, [4.0] * 5, 1)
+        now += 8.0
+        time_left.trained(0, 1)
+        time_left.end_epoch(validated=False)
+    assert time_left.seconds() == pytest.approx(8.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (3, "less than a minute"),
+        (65, "about 1 min"),
+        (59 * 60, "about 59 min"),
+        (2 * 3600 + 47 * 60, "about 2 h 45 min"),
+        (50 * 3600, "about 2 days 2 h"),
+    ],
+)
+def test_times_are_as_exact_as_they_are_known(seconds: float, words: str) -> None:
+    assert in_words(seconds) == words
