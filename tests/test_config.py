@@ -2,6 +2,7 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -129,16 +130,21 @@ def test_schemas_can_be_changed_though_dataclasses_are_frozen() -> None:
     assert OmegaConf.select(config, "model.decoder.layers") == 2
 
 
+def slow(*values: object) -> Any:
+    """A case that is tried with -m slow: each takes seconds of imports."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "stdout", "stderr"),
     [
         (["--help"], 0, "Groups and what each may be", ""),
-        (["--cfg", "job"], 0, "hidden_size", ""),
+        slow(["--cfg", "job"], 0, "hidden_size", ""),
         (["model.encodr.x=1"], 2, "", "train.py: there is no setting"),
-        (["model.attention=gmm", "--cfg", "job"], 0, "components: 5", ""),
-        (["model.attention=gmmm"], 2, "", "did you mean gmm?"),
-        (["model.decoder=transformer"], 2, "", "set model/attention=scaled_dot"),
-        (["data=manifests"], 2, "", "data.train is not set"),
+        slow(["model.attention=gmm", "--cfg", "job"], 0, "components: 5", ""),
+        slow(["model.attention=gmmm"], 2, "", "did you mean gmm?"),
+        slow(["model.decoder=transformer"], 2, "", "set model/attention=scaled_dot"),
+        slow(["data=manifests"], 2, "", "data.train is not set"),
         (["data=manifests", "data.train=none.jsonl"], 2, "", "no such manifest"),
     ],
 )

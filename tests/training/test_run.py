@@ -103,7 +103,9 @@ def test_same_seed_gives_the_same_weights_and_another_seed_others(
     assert not torch.equal(*weights)
 
 
-@pytest.mark.parametrize("steps", range(1, 13, 2))
+@pytest.mark.parametrize(
+    "steps", [1, 5, 11, *(pytest.param(steps, marks=pytest.mark.slow) for steps in (3, 7, 9))]
+)
 def test_resume_equals_uninterrupted_to_the_bit(
     varied: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
