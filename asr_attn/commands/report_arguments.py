@@ -14,7 +14,7 @@ the most errors, those in which the model was sure and wrong, those of doubt, an
 errors.
 
 The page is one file that needs no network. It holds compressed sound of the utterances shown in
-detail: about 3 kB a second.
+detail: about 4 kB a second.
 """
 _EXAMPLES = """\
 examples:
