@@ -12,7 +12,6 @@ from asr_attn.audio.augmentation import AugmentationConfig
 from asr_attn.checkpoint import TrainedModel
 from asr_attn.data.batches import Batch
 from asr_attn.data.datamodule import SpeechData
-from asr_attn.decoding.alignment import align, can_align, word_boundaries, word_tokens
 from asr_attn.decoding.greedy import ctc_greedy_search, greedy_search
 from asr_attn.decoding.hypothesis import SearchConfig
 from asr_attn.evaluation.error_rates import ErrorCounts, count_errors
@@ -22,6 +21,7 @@ from asr_attn.text.tokenizer import SubwordTokenizer
 from asr_attn.training.averaging import AveragedTask
 from asr_attn.training.gradients import TOTAL, compute_step, loss_with_gradients
 from asr_attn.training.incidents import report
+from asr_attn.training.locating import words_in
 from asr_attn.training.loss import (
     attention_loss,
     ctc_loss,
@@ -293,19 +293,5 @@ class RecognizerTask(AveragedTask):
 
     def _words_in(self, batch: Batch, _: range) -> dict[str, list[float]]:
         """Word boundaries in seconds of the utterances of a batch that CTC can align."""
-        tokenizer = self.model.tokenizer
         with self.trainer.precision_plugin.forward_context():
-            memory, lengths = self.network.encode(
-                batch.waveforms.to(self.device), batch.lengths.to(self.device)
-            )
-            log_probs = self.network.ctc_log_probs(memory).cpu()
-        found: dict[str, list[float]] = {}
-        rows = zip(batch.ids, batch.texts, log_probs, lengths.tolist(), batch.lengths.tolist())
-        for name, text, row, steps, samples in rows:
-            tokens = tokenizer.encode(text)
-            if can_align(tokens, steps) and row[:steps].isfinite().all():
-                words = word_tokens(tokens, tokenizer)
-                edges = word_boundaries(align(row[:steps], tokens), words, steps)
-                duration = samples / self.speech.sample_rate
-                found[name] = [min(e / steps, 1.0) * duration for e in edges]
-        return found
+            return words_in(self.model, batch)
