@@ -21,6 +21,8 @@ DRAWS = 2_000
 LEVEL = 0.95
 _CHUNK = 250
 """Draws at a time, so that memory does not grow with them."""
+_CELLS = 5_000_000
+"""Numbers drawn at a time, so that it does not grow with the utterances either."""
 
 
 def fit_calibration(
@@ -181,8 +183,9 @@ def calibration_error_interval(
     share = off.sum(axis=0) / words.sum()
     random = np.random.default_rng(seed)
     far = []
-    for begin in range(0, draws, _CHUNK):
-        size = min(_CHUNK, draws - begin)
+    at_once = max(1, min(_CHUNK, _CELLS // count))
+    for begin in range(0, draws, at_once):
+        size = min(at_once, draws - begin)
         times = random.multinomial(count, np.full(count, 1 / count), size)
         drawn = times @ off / (times @ words)[:, None]
         far.append(np.abs(drawn - share).sum(axis=1))

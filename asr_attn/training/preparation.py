@@ -13,7 +13,7 @@ from asr_attn import __version__
 from asr_attn.checkpoint import TrainedModel, load_model
 from asr_attn.data.batches import pad_waveforms, read_utterance
 from asr_attn.data.digits import make_digits
-from asr_attn.data.manifest import Utterance, read_manifest
+from asr_attn.data.manifest import Manifest, Utterance
 from asr_attn.errors import CheckpointError, ConfigError, InputError, ManifestError
 from asr_attn.models.asr import AsrModel
 from asr_attn.settings import DataConfig, RunConfig
@@ -69,12 +69,11 @@ def load_manifest(split: str, config: DataConfig, normalizer: NormalizerConfig) 
     """Utterances of train, dev or test, with normalised texts."""
     path = _manifest_path(split, config)
     try:
-        utterances = read_manifest(path)
+        return [replace(u, text=normalize(u.text, normalizer)) for u in Manifest(path)]
     except ManifestError as error:
         if config.hint is None:
             raise
         raise ManifestError(f"{error}\n{config.hint}") from error
-    return [replace(u, text=normalize(u.text, normalizer)) for u in utterances]
 
 
 def _manifest_path(split: str, config: DataConfig) -> Path:

@@ -280,6 +280,7 @@ def test_a_batch_has_what_is_read_and_what_follows() -> None:
     assert batch.words == 3
 
 
+@pytest.mark.slow
 def test_command_line(texts: Path, tmp_path: Path) -> None:
     """``python train.py task=lm`` as a user runs it."""
     run = tmp_path / "run"

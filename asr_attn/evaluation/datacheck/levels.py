@@ -16,7 +16,7 @@ _LOWEST_CLIP = 0.25
 _FLOOR = 1e-10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Levels:
     """What the samples of an utterance tell.
 

@@ -48,7 +48,7 @@ class Part:
     duration: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sound:
     """What was heard of an utterance.
 

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -11,6 +12,8 @@ from asr_attn.data.fields import KNOWN_KEYS, kind_of, record_faults
 from asr_attn.data.manifest import Utterance
 from asr_attn.errors import InputError, ManifestError
 from asr_attn.evaluation.datacheck.findings import Finding
+
+_KNOWN_FILES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ def read_split(name: str, path: Path) -> Split:
     faults: list[Finding] = []
     seen: dict[str, int] = {}
     folder = path.parent.resolve()
+    file = lru_cache(_KNOWN_FILES)(lambda audio: Path(os.path.normpath(folder / audio)))
     try:
         with path.open("rb") as stream:
             for number, line in enumerate(stream, start=1):
@@ -72,7 +76,7 @@ def read_split(name: str, path: Path) -> Split:
                     details = (("line", number),)
                     faults.append(Finding("line", name, "", f"line {number}: {why}", 0.0, details))
                 else:
-                    utterances.append(_utterance(record, folder))
+                    utterances.append(_utterance(record, file(record["audio"])))
     except OSError as error:
         reason = "is a folder" if path.is_dir() else f"cannot be read: {error.strerror}"
         raise ManifestError(f"{path} {reason}; name a manifest (*.jsonl)") from None
@@ -92,8 +96,9 @@ def _named(text: str) -> tuple[str, Path]:
 def _parsed(line: bytes) -> tuple[dict[str, Any], str]:
     """The line's object, and what is wrong with it; "" if nothing is."""
     try:
-        record = json.loads(line.decode("utf-8"), parse_constant=_refuse)
-        json.dumps(record, ensure_ascii=False).encode("utf-8")  # refuses halves of surrogate pairs
+        record = _DECODER.decode(line.decode("utf-8"))
+        if b"\\u" in line:  # refuses halves of surrogate pairs
+            json.dumps(record, ensure_ascii=False).encode("utf-8")
     except UnicodeError:
         return {}, "is not UTF-8; save the file as UTF-8"
     except (ValueError, RecursionError) as error:
@@ -107,10 +112,13 @@ def _refuse(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def _utterance(record: Mapping[str, Any], folder: Path) -> Utterance:
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+
+def _utterance(record: Mapping[str, Any], audio: Path) -> Utterance:
     return Utterance(
         id=record["id"],
-        audio=Path(os.path.normpath(folder / record["audio"])),
+        audio=audio,
         text=record["text"],
         duration=float(record["duration"]),
         offset=float(record.get("offset", 0.0)),
