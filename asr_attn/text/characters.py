@@ -1,9 +1,9 @@
 """Characters as tokens."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from asr_attn.errors import InputError
 from asr_attn.text.interface import (
@@ -11,13 +11,12 @@ from asr_attn.text.interface import (
     SPECIALS,
     UNK,
     checked_ids,
-    damaged,
-    stored_list,
 )
+from asr_attn.text.listed import ListedTokenizer
 
 
 @dataclass(frozen=True)
-class CharTokenizer:
+class CharTokenizer(ListedTokenizer):
     """One id for each character (Unicode code point), the space being one like any other.
 
     Attributes:
@@ -26,6 +25,7 @@ class CharTokenizer:
     """
 
     KIND: ClassVar[str] = "characters"
+    SYMBOLS: ClassVar[str] = "characters"
     unit: ClassVar[str] = "characters"
 
     characters: tuple[str, ...]
@@ -58,28 +58,9 @@ class CharTokenizer:
             )
         return cls(tuple(sorted(characters)))
 
-    def spell(self, text: str) -> str:
-        """Returns the text as it is: letters are characters."""
-        return text
-
     def encode(self, text: str) -> list[int]:
         """Returns one id for each character of the text, `UNK` for the unknown."""
         return [self._ids.get(character, UNK) for character in text]
-
-    def texts(self, ids: Iterable[int]) -> list[str]:
-        """Returns the character of each id, "" for blanks and ends of sentence."""
-        return [self.spellings[token] for token in checked_ids(ids, len(self))]
-
-    def decode(self, ids: Iterable[int]) -> str:
-        """Returns the text of the ids, without blanks and ends of sentence.
-
-        Raises:
-            ValueError: an id is outside the vocabulary.
-        """
-        return "".join(self.texts(ids))
-
-    def __len__(self) -> int:
-        return len(self.spellings)
 
     def unknown(self, texts: Iterable[str]) -> dict[str, int]:
         """Counts the characters that the vocabulary does not hold, most frequent first."""
@@ -88,19 +69,6 @@ class CharTokenizer:
             counts.update(character for character in text if character not in self._ids)
         return dict(counts.most_common())
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns {"kind": "characters", "characters": [...]}."""
-        return {"kind": self.KIND, "characters": list(self.characters)}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "CharTokenizer":
-        """Makes the tokenizer that `to_dict` wrote.
-
-        Raises:
-            CheckpointError: the data was not written by `to_dict`.
-        """
-        characters = stored_list(data, cls.KIND, "characters")
-        try:
-            return cls(tuple(characters))
-        except ValueError as error:
-            raise damaged(error) from None
+    def texts(self, ids: Iterable[int]) -> list[str]:
+        """Returns the character of each id, "" for blanks and ends of sentence."""
+        return [self.spellings[token] for token in checked_ids(ids, len(self))]

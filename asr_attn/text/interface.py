@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Protocol, Self
 
-from asr_attn.errors import CheckpointError
-
 BLANK: Final = 0
 """No symbol: the blank of CTC."""
 EOS: Final = 1
@@ -96,35 +94,3 @@ def checked_ids(ids: Iterable[int], size: int) -> list[int]:
         if not 0 <= token < size:
             raise ValueError(f"token {token} is not one of the {size} of this tokenizer")
     return found
-
-
-def without_first_space(texts: list[str]) -> list[str]:
-    """The texts of some tokens; the first word of a sentence has no space before it."""
-    first = next((i for i, text in enumerate(texts) if text), None)
-    if first is not None:
-        texts[first] = texts[first].removeprefix(" ")
-    return texts
-
-
-def stored_list(data: Any, kind: str, key: str) -> list[str]:
-    """The list of strings that a tokenizer of a kind was stored with.
-
-    Raises:
-        CheckpointError: there is none, or it is of another kind.
-    """
-    found = data.get(key) if isinstance(data, Mapping) else None
-    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
-        raise CheckpointError(
-            f'The tokenizer is damaged: "{key}" must be a list of strings; '
-            "use an undamaged copy of the model."
-        )
-    if data.get("kind") != kind:
-        raise CheckpointError(f'The tokenizer is of the kind {data.get("kind")!r}, not "{kind}".')
-    return found
-
-
-def damaged(error: ValueError) -> CheckpointError:
-    """What to raise where stored data makes no tokenizer."""
-    return CheckpointError(
-        f"The tokenizer is damaged: {error}; use an undamaged copy of the model."
-    )

@@ -16,11 +16,8 @@ from asr_attn.text.interface import (
     SPECIAL_SPELLINGS,
     SPECIALS,
     UNK,
-    checked_ids,
-    damaged,
-    stored_list,
-    without_first_space,
 )
+from asr_attn.text.listed import ListedTokenizer
 from asr_attn.text.piece_training import Piece, train_pieces
 from asr_attn.text.segmentation import UnigramModel, Ways, drawn, merged
 
@@ -34,7 +31,7 @@ _UNKNOWN_PENALTY = 10.0
 
 
 @dataclass(frozen=True)
-class SubwordTokenizer:
+class SubwordTokenizer(ListedTokenizer):
     """What tokenizers of pieces share.
 
     Attributes:
@@ -44,6 +41,7 @@ class SubwordTokenizer:
     """
 
     KIND: ClassVar[str]
+    SYMBOLS: ClassVar[str] = "pieces"
     unit: ClassVar[str] = "characters"
 
     pieces: tuple[str, ...]
@@ -81,11 +79,6 @@ class SubwordTokenizer:
         """Of what was learnt."""
         raise NotImplementedError
 
-    @classmethod
-    def _stored(cls, pieces: tuple[str, ...], data: Mapping[str, Any]) -> Self:
-        """Of what `to_dict` wrote."""
-        raise NotImplementedError
-
     def _cut(self, word: str) -> list[str]:
         """The pieces of a word that has the space before it."""
         raise NotImplementedError
@@ -93,10 +86,6 @@ class SubwordTokenizer:
     def _draw(self, word: str, strength: float, random: np.random.Generator) -> list[str]:
         """The same at random."""
         raise NotImplementedError
-
-    def spell(self, text: str) -> str:
-        """Returns the text as it is: letters are characters."""
-        return text
 
     def encode(self, text: str) -> list[int]:
         """Returns the ids of the pieces, `UNK` for each unknown character."""
@@ -124,44 +113,12 @@ class SubwordTokenizer:
     def _numbered(self, pieces: list[str]) -> list[int]:
         return [self._ids.get(piece, UNK) for piece in pieces]
 
-    def texts(self, ids: Iterable[int]) -> list[str]:
-        """Returns what each id adds: its piece, with the space before a word."""
-        return without_first_space([self.spellings[i] for i in checked_ids(ids, len(self))])
-
-    def decode(self, ids: Iterable[int]) -> str:
-        """Returns the text of the ids, without blanks and ends of sentence.
-
-        Raises:
-            ValueError: an id is outside the vocabulary.
-        """
-        return "".join(self.texts(ids))
-
-    def __len__(self) -> int:
-        return len(self.spellings)
-
     def unknown(self, texts: Iterable[str]) -> dict[str, int]:
         """Counts the characters that are no pieces, most frequent first."""
         counts: Counter[str] = Counter()
         for text in texts:
             counts.update(c for word in text.split() for c in word if c not in self._ids)
         return dict(counts.most_common())
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the pieces, and the kind of tokenizer."""
-        return {"kind": self.KIND, "pieces": list(self.pieces)}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Makes the tokenizer that `to_dict` wrote.
-
-        Raises:
-            CheckpointError: the data was not written by `to_dict`.
-        """
-        pieces = stored_list(data, cls.KIND, "pieces")
-        try:
-            return cls._stored(tuple(pieces), data)
-        except ValueError as error:
-            raise damaged(error) from None
 
 
 @dataclass(frozen=True)
@@ -176,10 +133,6 @@ class BpeTokenizer(SubwordTokenizer):
     @classmethod
     def _of(cls, pieces: list[Piece]) -> Self:
         return cls(tuple(piece.text for piece in pieces))
-
-    @classmethod
-    def _stored(cls, pieces: tuple[str, ...], data: Mapping[str, Any]) -> Self:
-        return cls(pieces)
 
     def _cut(self, word: str) -> list[str]:
         return merged(word, self._ids)
@@ -221,11 +174,11 @@ class UnigramTokenizer(SubwordTokenizer):
         return cls(texts, log_probs)
 
     @classmethod
-    def _stored(cls, pieces: tuple[str, ...], data: Mapping[str, Any]) -> Self:
+    def _stored(cls, symbols: tuple[str, ...], data: Mapping[str, Any]) -> Self:
         values = data.get("log_probs")
         if not isinstance(values, list) or not all(type(v) in (int, float) for v in values):
             raise ValueError('"log_probs" must be a list of numbers')
-        return cls(pieces, tuple(map(float, values)))
+        return cls(symbols, tuple(map(float, values)))
 
     def _cut(self, word: str) -> list[str]:
         return self._model.likeliest(word)

@@ -1,9 +1,9 @@
 """Words as tokens: for commands, digits and other small vocabularies."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from asr_attn.errors import InputError
 from asr_attn.text.interface import (
@@ -11,15 +11,12 @@ from asr_attn.text.interface import (
     SPECIALS,
     UNK,
     UNKNOWN_SIGN,
-    checked_ids,
-    damaged,
-    stored_list,
-    without_first_space,
 )
+from asr_attn.text.listed import ListedTokenizer
 
 
 @dataclass(frozen=True)
-class WordTokenizer:
+class WordTokenizer(ListedTokenizer):
     """One id for each word; words are what spaces are between.
 
     Attributes:
@@ -28,6 +25,7 @@ class WordTokenizer:
     """
 
     KIND: ClassVar[str] = "words"
+    SYMBOLS: ClassVar[str] = "words"
     unit: ClassVar[str] = "words"
 
     words: tuple[str, ...]
@@ -68,28 +66,9 @@ class WordTokenizer:
         ranked = sorted(counts, key=lambda word: (-counts[word], word))
         return cls(tuple(ranked[: size - SPECIALS] if size else ranked))
 
-    def spell(self, text: str) -> str:
-        """Returns the text as it is: letters are characters."""
-        return text
-
     def encode(self, text: str) -> list[int]:
         """Returns one id for each word of the text, `UNK` for the unknown."""
         return [self._ids.get(word, UNK) for word in text.split()]
-
-    def texts(self, ids: Iterable[int]) -> list[str]:
-        """Returns what each id adds: its word and the space before it."""
-        return without_first_space([self.spellings[i] for i in checked_ids(ids, len(self))])
-
-    def decode(self, ids: Iterable[int]) -> str:
-        """Returns the words with a space between them, without blanks and ends of sentence.
-
-        Raises:
-            ValueError: an id is outside the vocabulary.
-        """
-        return "".join(self.texts(ids))
-
-    def __len__(self) -> int:
-        return len(self.spellings)
 
     def unknown(self, texts: Iterable[str]) -> dict[str, int]:
         """Counts the words that the vocabulary does not hold, most frequent first."""
@@ -97,20 +76,3 @@ class WordTokenizer:
         for text in texts:
             counts.update(word for word in text.split() if word not in self._ids)
         return dict(counts.most_common())
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns {"kind": "words", "words": [...]}."""
-        return {"kind": self.KIND, "words": list(self.words)}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "WordTokenizer":
-        """Makes the tokenizer that `to_dict` wrote.
-
-        Raises:
-            CheckpointError: the data was not written by `to_dict`.
-        """
-        words = stored_list(data, cls.KIND, "words")
-        try:
-            return cls(tuple(words))
-        except ValueError as error:
-            raise damaged(error) from None
