@@ -15,11 +15,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
 from asr_attn.data.faults import Faults
-from asr_attn.data.fields import KNOWN_KEYS, kind_of, record_faults
+from asr_attn.data.fields import KNOWN_KEYS, record_faults
 from asr_attn.data.ids import Ids
+from asr_attn.data.json_lines import ENCODER, parse_bytes
 from asr_attn.errors import ManifestError
 from asr_attn.files import atomic_path
 
@@ -135,7 +136,7 @@ class Manifest:
                     if not line.strip():
                         continue
                     marked = number == 1 and line.startswith(b"\xef\xbb\xbf")
-                    record, wrong = _parse(line[3:] if marked else line)
+                    record, wrong = parse_bytes(line[3:] if marked else line)
                     if marked:
                         mark = "a byte order mark comes first; save the file as UTF-8 without it"
                         wrong.insert(0, mark)
@@ -168,55 +169,36 @@ class Manifest:
     def _utterance(self, record: dict[str, Any]) -> Utterance:
         audio = self._find(record["audio"])
         assert audio is not None, "checked before"
-        return Utterance(
-            id=record["id"],
-            audio=audio,
-            text=record["text"],
-            duration=float(record["duration"]),
-            offset=float(record.get("offset", 0.0)),
-            speaker=_shared(record.get("speaker")),
-            language=_shared(record.get("language")),
-            extra={sys.intern(k): v for k, v in record.items() if k not in KNOWN_KEYS} or _NOTHING,
-        )
+        return utterance_of(record, audio)
+
+
+def utterance_of(
+    record: Mapping[str, Any], audio: Path, extra: Mapping[str, Any] | None = None
+) -> Utterance:
+    """The utterance of a record without faults (see ``fields.record_faults``).
+
+    Args:
+        record: values by the keys of a manifest.
+        audio: the file that it means.
+        extra: further values; those of the record under other keys when not given.
+    """
+    if extra is None:
+        extra = {key: value for key, value in record.items() if key not in KNOWN_KEYS}
+    return Utterance(
+        id=record["id"],
+        audio=audio,
+        text=record["text"],
+        duration=float(record["duration"]),
+        offset=float(record.get("offset", 0.0)),
+        speaker=_shared(record.get("speaker")),
+        language=_shared(record.get("language")),
+        extra={sys.intern(key): value for key, value in extra.items()} or _NOTHING,
+    )
 
 
 def _shared(name: str | None) -> str | None:
     """The same text, which is in memory only once."""
     return None if name is None else sys.intern(name)
-
-
-def _parse(line: bytes) -> tuple[dict[str, Any] | None, list[str]]:
-    """Returns the line's object, or None and what is wrong with the line."""
-    try:
-        record = _DECODER.decode(line.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        byte = line[error.start]
-        return None, [f"byte {error.start + 1} (0x{byte:02X}) is not UTF-8; save the file as UTF-8"]
-    except json.JSONDecodeError as error:
-        return None, [f"not JSON: {error.msg} at column {error.colno}"]
-    except (ValueError, RecursionError) as error:
-        return None, [f"not JSON: {error}"]
-    if not isinstance(record, dict):
-        return None, [f"not a JSON object but {kind_of(record)}; write {{...}} with the keys"]
-    if b"\\u" in line and not _is_unicode(record):
-        return None, ["a \\u escape is half of a surrogate pair; write the character itself"]
-    return record, []
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
-
-
-def _is_unicode(record: dict[str, Any]) -> bool:
-    try:
-        json.dumps(record, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _why_not_opened(path: Path, error: OSError) -> str:
@@ -242,7 +224,7 @@ def _lines(path: Path, utterances: Iterable[Utterance], ids: Ids) -> Iterator[by
         if faults:
             raise ManifestError(f"{where} cannot be written: {'; '.join(faults)}.")
         try:
-            line = _ENCODER.encode(record).encode("utf-8")
+            line = ENCODER.encode(record).encode("utf-8")
         except (TypeError, ValueError) as error:
             raise ManifestError(f"{where} cannot be written as JSON: {error}.") from None
         ids.add(utterance.id)

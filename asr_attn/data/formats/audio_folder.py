@@ -11,11 +11,12 @@ from asr_attn.data.faults import Faults
 from asr_attn.data.formats.columns import COLUMNS, chosen_columns, row_draft
 from asr_attn.data.formats.drafts import Draft, finish
 from asr_attn.data.formats.lines import json_objects, write_json
-from asr_attn.data.formats.options import Bars, Options
+from asr_attn.data.formats.options import Options
 from asr_attn.data.formats.placing import place_audio
 from asr_attn.data.formats.sounds import refuse_parts
 from asr_attn.data.formats.tables import read_table
 from asr_attn.data.manifest import Utterance
+from asr_attn.data.progress import Bars
 from asr_attn.errors import InputError
 
 METADATA = ("metadata.csv", "metadata.jsonl")

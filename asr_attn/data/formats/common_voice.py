@@ -13,11 +13,12 @@ from asr_attn.data.faults import Faults
 from asr_attn.data.formats.columns import row_draft, table_rows
 from asr_attn.data.formats.drafts import Draft, finish
 from asr_attn.data.formats.lines import write_lines
-from asr_attn.data.formats.options import Bars, Options
+from asr_attn.data.formats.options import Options
 from asr_attn.data.formats.placing import place_audio
 from asr_attn.data.formats.sounds import refuse_parts
 from asr_attn.data.formats.tables import cell_text
 from asr_attn.data.manifest import Utterance
+from asr_attn.data.progress import Bars
 from asr_attn.errors import ManifestError
 
 _COLUMNS = {

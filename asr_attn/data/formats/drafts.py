@@ -10,10 +10,10 @@ from typing import Any, TypeAlias
 
 from asr_attn.data.faults import Faults
 from asr_attn.data.fields import KNOWN_KEYS, kind_of, record_faults
-from asr_attn.data.formats.options import Bars
 from asr_attn.data.formats.sounds import file_durations, file_names
 from asr_attn.data.ids import Ids
-from asr_attn.data.manifest import Utterance
+from asr_attn.data.manifest import Utterance, utterance_of
+from asr_attn.data.progress import Bars
 from asr_attn.errors import AudioError, ManifestError
 
 _KNOWN_FILES = 1 << 16
@@ -69,7 +69,7 @@ def finish(
             faults.add(draft.where, fault)
         if file is not None and not wrong:
             empty = False
-            yield _utterance(values, file, draft.extra)
+            yield utterance_of(values, file, draft.extra)
     for name, where, before in ids.repeated(entries.places()):
         faults.add(where, f"id {name!r} is already at {before}")
     faults.refuse()
@@ -197,16 +197,3 @@ def _duration(
     if isinstance(offset, int | float) and offset < total:
         return total - offset, []
     return None, [f"offset {offset!r} is not in {file} of {total:.3f} s"]
-
-
-def _utterance(values: Mapping[str, Any], file: Path, extra: Mapping[str, Any]) -> Utterance:
-    return Utterance(
-        id=values["id"],
-        audio=file,
-        text=values["text"],
-        duration=float(values["duration"]),
-        offset=float(values.get("offset", 0.0)),
-        speaker=values.get("speaker"),
-        language=values.get("language"),
-        extra=dict(extra),
-    )

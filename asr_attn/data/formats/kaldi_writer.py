@@ -10,9 +10,9 @@ from asr_attn.data.corpus import replaced_folder
 from asr_attn.data.faults import Faults
 from asr_attn.data.formats.kaldi import BLANKS
 from asr_attn.data.formats.lines import write_lines
-from asr_attn.data.formats.options import Bars
 from asr_attn.data.formats.sounds import file_names, whole_files
 from asr_attn.data.manifest import Utterance
+from asr_attn.data.progress import Bars
 
 _OWNED = re.compile("wav.scp|segments|text|utt2spk|spk2utt|utt2dur|utt2lang")
 _BLANK = re.compile(f"[{BLANKS}]")

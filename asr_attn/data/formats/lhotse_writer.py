@@ -11,9 +11,9 @@ from asr_attn.data.corpus import replaced_folder
 from asr_attn.data.faults import Faults
 from asr_attn.data.formats.lhotse import is_alignment, moved_alignment
 from asr_attn.data.formats.lines import write_json
-from asr_attn.data.formats.options import Bars
 from asr_attn.data.formats.sounds import file_durations, file_names
 from asr_attn.data.manifest import Utterance
+from asr_attn.data.progress import Bars
 from asr_attn.errors import AudioError, InputError
 
 _NAMES = ("recordings.jsonl.gz", "supervisions.jsonl.gz")

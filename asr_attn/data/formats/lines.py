@@ -1,14 +1,13 @@
 """Lines of UTF-8, compressed by gzip where the name ends in .gz, in and out."""
 
 import gzip
-import json
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from asr_attn.data.faults import Faults
-from asr_attn.data.fields import kind_of
+from asr_attn.data.json_lines import ENCODER, not_utf8, parse_object
 from asr_attn.errors import ManifestError
 from asr_attn.files import atomic_path
 
@@ -34,8 +33,7 @@ def text_lines(path: Path, faults: Faults) -> Iterator[tuple[int, str]]:
                 try:
                     yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
                 except UnicodeDecodeError as error:
-                    byte = f"byte {error.start + 1} (0x{error.object[error.start]:02X})"
-                    faults.add(f"{path}:{number}", f"{byte} is not UTF-8; save the file as UTF-8")
+                    faults.add(f"{path}:{number}", not_utf8(error))
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ManifestError(f"{path} cannot be read: {reason}.") from None
@@ -51,17 +49,11 @@ def json_objects(path: Path, faults: Faults) -> Iterator[tuple[str, dict[str, An
         where = f"{path}:{number}"
         if not line.strip():
             continue
-        try:
-            record = _DECODER.decode(line)
-        except json.JSONDecodeError as error:
-            faults.add(where, f"not JSON: {error.msg} at column {error.colno}")
-        except (ValueError, RecursionError) as error:
-            faults.add(where, f"not JSON: {error}")
-        else:
-            if isinstance(record, dict):
-                yield where, record
-            else:
-                faults.add(where, f"not a JSON object but {kind_of(record)}")
+        record, wrong = parse_object(line)
+        for fault in wrong:
+            faults.add(where, fault)
+        if record is not None:
+            yield where, record
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
@@ -86,12 +78,4 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
 
 def write_json(path: Path, records: Iterable[dict[str, Any]]) -> None:
     """Writes JSON Lines, as `write_lines` does."""
-    write_lines(path, map(_ENCODER.encode, records))
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+    write_lines(path, map(ENCODER.encode, records))

@@ -12,8 +12,9 @@ from typing import Any
 from asr_attn.data.faults import Faults
 from asr_attn.data.formats.drafts import Draft, finish
 from asr_attn.data.formats.lines import json_objects, write_json
-from asr_attn.data.formats.options import Bars, Options
+from asr_attn.data.formats.options import Options
 from asr_attn.data.manifest import Utterance
+from asr_attn.data.progress import Bars
 
 _KNOWN_FILES = 1 << 16
 _KEYS = ("audio_filepath", "duration", "text", "offset", "speaker", "lang", "id")

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from asr_attn.data.formats.options import Bars
+from asr_attn.data.progress import Bars
 from asr_attn.errors import InputError
 from asr_attn.files import atomic_path
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from asr_attn.audio.reading import END_TOLERANCE, audio_duration
 from asr_attn.data.faults import Faults
-from asr_attn.data.formats.options import Bars
 from asr_attn.data.manifest import Utterance
+from asr_attn.data.progress import Bars
 from asr_attn.errors import AudioError
 
 

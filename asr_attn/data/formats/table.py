@@ -15,8 +15,9 @@ from asr_attn.data.formats import (
     nemo,
     tables,
 )
-from asr_attn.data.formats.options import Bars, Options
+from asr_attn.data.formats.options import Options
 from asr_attn.data.manifest import Utterance
+from asr_attn.data.progress import Bars
 
 
 @dataclass(frozen=True)

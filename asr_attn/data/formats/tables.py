@@ -12,8 +12,9 @@ from asr_attn.data.faults import Faults
 from asr_attn.data.formats.columns import COLUMNS, chosen_columns, row_draft, table_rows
 from asr_attn.data.formats.drafts import Draft, finish
 from asr_attn.data.formats.lines import write_lines
-from asr_attn.data.formats.options import Bars, Options
+from asr_attn.data.formats.options import Options
 from asr_attn.data.manifest import Utterance
+from asr_attn.data.progress import Bars
 from asr_attn.errors import InputError, ManifestError
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from asr_attn.data.manifest import Utterance
+from asr_attn.data.progress import Bars, no_bars
 from asr_attn.evaluation.datacheck.between import common_findings, rate_findings
 from asr_attn.evaluation.datacheck.duplicates import duplicate_findings, find_duplicates
 from asr_attn.evaluation.datacheck.findings import KINDS, Finding
 from asr_attn.evaluation.datacheck.listening import Sound, listen
-from asr_attn.evaluation.datacheck.progress import Bars, no_bars
 from asr_attn.evaluation.datacheck.splits import Split
 from asr_attn.evaluation.datacheck.statistics import Statistics, measure_split
 from asr_attn.evaluation.datacheck.utterances import (

@@ -4,12 +4,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
 from asr_attn.data.manifest import Utterance
+from asr_attn.data.progress import Bars, no_bars
 from asr_attn.evaluation.datacheck.confirmation import is_same
 from asr_attn.evaluation.datacheck.findings import Finding
 from asr_attn.evaluation.datacheck.fingerprint import SPEEDS
 from asr_attn.evaluation.datacheck.listening import Part, Sound, in_processes, samples_of
 from asr_attn.evaluation.datacheck.matching import Candidate, find_candidates
-from asr_attn.evaluation.datacheck.progress import Bars, no_bars
 
 Places = Sequence[tuple[str, Utterance]]
 """Utterances and the splits they are in."""

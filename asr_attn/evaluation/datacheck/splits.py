@@ -1,15 +1,14 @@
 """Manifests as they are, faults included: a check must get past the first."""
 
-import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NoReturn
 
-from asr_attn.data.fields import KNOWN_KEYS, kind_of, record_faults
-from asr_attn.data.manifest import Utterance
+from asr_attn.data.fields import record_faults
+from asr_attn.data.json_lines import parse_bytes
+from asr_attn.data.manifest import Utterance, utterance_of
 from asr_attn.errors import InputError, ManifestError
 from asr_attn.evaluation.datacheck.findings import Finding
 
@@ -69,14 +68,18 @@ def read_split(name: str, path: Path) -> Split:
             for number, line in enumerate(stream, start=1):
                 if not line.strip():
                     continue
-                record, why = _parsed(line)
-                if not why and seen.setdefault(record["id"], number) != number:
-                    why = f"id {record['id']!r} is already on line {seen[record['id']]}"
-                if why:
-                    details = (("line", number),)
-                    faults.append(Finding("line", name, "", f"line {number}: {why}", 0.0, details))
+                record, wrong = parse_bytes(line)
+                if record is not None:
+                    wrong += record_faults(record)
+                if record is not None and not wrong:
+                    before = seen.setdefault(record["id"], number)
+                    if before != number:
+                        wrong.append(f"id {record['id']!r} is already on line {before}")
+                if record is None or wrong:
+                    why = f"line {number}: {'; '.join(wrong)}"
+                    faults.append(Finding("line", name, "", why, 0.0, (("line", number),)))
                 else:
-                    utterances.append(_utterance(record, file(record["audio"])))
+                    utterances.append(utterance_of(record, file(record["audio"])))
     except OSError as error:
         reason = "is a folder" if path.is_dir() else f"cannot be read: {error.strerror}"
         raise ManifestError(f"{path} {reason}; name a manifest (*.jsonl)") from None
@@ -91,38 +94,3 @@ def _named(text: str) -> tuple[str, Path]:
     if equals and name and rest and not Path(text).exists():
         return name, Path(rest)
     return Path(text).stem, Path(text)
-
-
-def _parsed(line: bytes) -> tuple[dict[str, Any], str]:
-    """The line's object, and what is wrong with it; "" if nothing is."""
-    try:
-        record = _DECODER.decode(line.decode("utf-8"))
-        if b"\\u" in line:  # refuses halves of surrogate pairs
-            json.dumps(record, ensure_ascii=False).encode("utf-8")
-    except UnicodeError:
-        return {}, "is not UTF-8; save the file as UTF-8"
-    except (ValueError, RecursionError) as error:
-        return {}, f"not JSON: {error}"
-    if not isinstance(record, dict):
-        return {}, f"not a JSON object but {kind_of(record)}"
-    return record, "; ".join(record_faults(record))
-
-
-def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse)
-
-
-def _utterance(record: Mapping[str, Any], audio: Path) -> Utterance:
-    return Utterance(
-        id=record["id"],
-        audio=audio,
-        text=record["text"],
-        duration=float(record["duration"]),
-        offset=float(record.get("offset", 0.0)),
-        speaker=record.get("speaker"),
-        language=record.get("language"),
-        extra={key: value for key, value in record.items() if key not in KNOWN_KEYS},
-    )

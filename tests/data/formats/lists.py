@@ -3,9 +3,10 @@
 import json
 from pathlib import Path
 
-from asr_attn.data.formats.options import Options, no_bars
+from asr_attn.data.formats.options import Options
 from asr_attn.data.formats.table import FORMATS
 from asr_attn.data.manifest import Utterance
+from asr_attn.data.progress import no_bars
 
 
 def read(name: str, path: Path, **options: object) -> list[Utterance]:

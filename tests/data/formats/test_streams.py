@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from asr_attn.data.formats.options import Options, no_bars
+from asr_attn.data.formats.options import Options
 from asr_attn.data.formats.table import FORMATS
 from asr_attn.data.manifest import Manifest, Utterance, read_manifest, write_manifest
+from asr_attn.data.progress import no_bars
 from asr_attn.errors import ManifestError
 from tests.data.formats.lists import read, save, write
 

@@ -1,4 +1,4 @@
-"""How a check tells how far it is."""
+"""How long work on many recordings tells how far it is."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
