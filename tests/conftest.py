@@ -64,6 +64,12 @@ def speech(seconds: float, seed: int) -> np.ndarray:
     return (0.2 * tone + 0.05 * random.standard_normal(time.size)).astype(np.float32)
 
 
+@pytest.fixture(scope="session")
+def make_speech():
+    """Makes samples like speech, of so many seconds and a seed."""
+    return speech
+
+
 @pytest.fixture
 def recordings(tmp_path: Path) -> Path:
     """A folder of five recordings; those that come first by name are not the shortest."""

@@ -1,12 +1,40 @@
 """``asr-attn report``: the page, its contents, and what is refused."""
 
+import base64
 import json
 import re
+import zlib
+from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 
+from asr_attn.audio.reading import read_audio
+from asr_attn.checkpoint import TrainedModel, save_model
 from asr_attn.data.manifest import read_manifest
+from asr_attn.evaluation.attention import teacher_forced_attention
 from asr_attn.evaluation.report import page as page_module
+from asr_attn.models.asr import AsrModel
+from asr_attn.recognizer import Recognizer
+from asr_attn.text.tokenizer import EOS
+
+
+@pytest.fixture
+def of_two_heads(tiny_model: TrainedModel):
+    """Makes an untrained model like the tiny one, whose attention has two heads."""
+
+    def make() -> TrainedModel:
+        config = replace(tiny_model.config, attention=replace(tiny_model.config.attention, heads=2))
+        network = AsrModel(tiny_model.features, config, len(tiny_model.tokenizer))
+        with torch.random.fork_rng(), torch.no_grad():
+            torch.manual_seed(5)
+            for parameter in network.parameters():
+                torch.nn.init.normal_(parameter, std=0.5 if parameter.dim() > 1 else 0.1)
+            network.speller.output.bias[EOS] += 2.0
+        return replace(tiny_model, network=network.eval(), config=config)
+
+    return make
 
 
 def contents(page: str) -> dict[str, dict]:
@@ -68,6 +96,25 @@ def test_two_models_are_compared_as_compare_does(asr, manifest, model_file, tmp_
     assert [s["name"] for s in data["subjects"]] == ["run", "other"]
     assert all(d["audio"] is None for name, d in found.items() if name != "data")
     assert all(len(d["of"]) == 2 for name, d in found.items() if name != "data")
+
+
+def test_attention_is_that_of_each_head(asr, manifest, of_two_heads, tmp_path):
+    model = of_two_heads()
+    path, page = tmp_path / "two" / "model.safetensors", tmp_path / "report.html"
+    save_model(path, model)
+    asr("report", path, manifest, "--output", page, "--explain", 0)
+    found = contents(page.read_text(encoding="utf-8"))
+    recognizer = Recognizer(model)
+    for i, utterance in enumerate(read_manifest(manifest)):
+        samples = read_audio(utterance.audio, recognizer.sample_rate)
+        tokens = model.tokenizer.encode(recognizer.transcribe_samples([samples])[0].text)
+        (attention,) = teacher_forced_attention(model, [samples], [tokens])
+        shown = found[f"detail-{i}"]["of"][0]
+        assert (shown["heads"], shown["steps"]) == attention.weights.shape[1:]
+        raw = np.frombuffer(zlib.decompress(base64.b64decode(shown["weights"])), np.uint8)
+        weights = (raw.reshape(2, -1, shown["steps"]) / 255.0) ** 2
+        for head in range(2):
+            assert weights[head] == pytest.approx(attention.weights[:, head], abs=0.005)
 
 
 def test_texts_cannot_break_the_page():
