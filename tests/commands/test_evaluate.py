@@ -170,6 +170,11 @@ def test_groups_and_unknown_words_are_reported(asr, refused, model_file, manifes
     assert sum(g["words"] for g in figures["groups"]["duration"]) == 10
     assert figures["unknown_words"]["count"] == 5
     assert figures["wer_interval"][0] <= figures["wer"] <= figures["wer_interval"][1]
+    # two words in recordings of 0.2 to 1.3 s
+    _, out, _ = asr(*arguments[:3], "--by", "rate", "--format", "json")
+    rates = [group["name"] for group in json.loads(out)["groups"]["rate"]]
+    assert rates[0].startswith(f"{2 / 1.3:.3g} to ")
+    assert rates[-1].endswith(f" to {2 / 0.2:.3g} words/s")
     code, out, _ = asr(*arguments)
     assert "not in the training texts" in out
     assert "duration" in out
