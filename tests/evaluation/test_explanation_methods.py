@@ -1,12 +1,8 @@
-import dataclasses
-from typing import TypeVar
-
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from asr_attn.audio.features import FeaturesConfig
 from asr_attn.evaluation import explanation_methods
 from asr_attn.evaluation.explanation_methods import (
     ExplanationConfig,
@@ -16,44 +12,18 @@ from asr_attn.evaluation.explanation_methods import (
     occlusion,
     word_attention,
 )
-from asr_attn.models.asr import AsrModel, ModelConfig
-from asr_attn.models.decoders import DECODERS
 from asr_attn.models.encoders import ENCODERS
 from asr_attn.nn.attention import ATTENTIONS
 from asr_attn.text.tokenizer import EOS
+from tests.models.small import small_network
 
 TOKENS, GROUPS = (3, 5, 4, 6, 4), ((0, 2), (3, 5))
 HOP = 0.01
 FRAMES = 23
-SMALL = {
-    "hidden_size": 8,
-    "embedding_size": 4,
-    "feedforward_size": 8,
-    "gating_size": 8,
-    "size": 8,
-    "layers": 1,
-    "recurrent_layers": 2,
-    "attention_layers": 1,
-    "heads": 2,
-    "channels": 2,
-    "components": 2,
-    "kernel_size": 5,
-}
-
-T = TypeVar("T")
-
-
-def shrunk(config: T) -> T:
-    names = {field.name for field in dataclasses.fields(config)}
-    return dataclasses.replace(config, **{k: v for k, v in SMALL.items() if k in names})
 
 
 def make(encoder: str, attention: str, decoder: str) -> GivenText:
-    config = ModelConfig(
-        shrunk(ENCODERS[encoder][1]), shrunk(ATTENTIONS[attention][1]), shrunk(DECODERS[decoder][1])
-    )
-    torch.manual_seed(0)
-    network = AsrModel(FeaturesConfig(sample_rate=8000, n_mels=10), config, 7).eval()
+    network = small_network(encoder, attention, decoder)
     for name, parameter in network.named_parameters():
         if "norm" not in name:
             torch.nn.init.normal_(parameter, std=0.5)

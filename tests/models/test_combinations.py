@@ -1,53 +1,24 @@
 """Every encoder, attention and decoder together: they fit, or the reason is said."""
 
-import dataclasses
-from typing import TypeVar
-
 import pytest
 import torch
 
-from asr_attn.audio.features import FeaturesConfig
 from asr_attn.decoding.beam import beam_search
 from asr_attn.decoding.greedy import greedy_search
 from asr_attn.decoding.hypothesis import SearchConfig
 from asr_attn.decoding.scorers import AttentionScorer
-from asr_attn.models.asr import AsrModel, ModelConfig
+from asr_attn.models.asr import AsrModel
 from asr_attn.models.decoders import DECODERS
 from asr_attn.models.encoders import ENCODERS
 from asr_attn.nn.attention import ATTENTIONS
+from tests.models.small import small_network
 
 SAMPLES = [4000, 2345]
 SEARCH = SearchConfig(beam=2, max_tokens_per_step=0.4)
-SMALL = {
-    "hidden_size": 8,
-    "embedding_size": 4,
-    "feedforward_size": 8,
-    "gating_size": 8,
-    "size": 8,
-    "layers": 1,
-    "recurrent_layers": 2,
-    "attention_layers": 1,
-    "heads": 2,
-    "channels": 2,
-    "components": 2,
-    "kernel_size": 5,
-}
-"""Sizes for whatever has such a setting."""
-
-T = TypeVar("T")
-
-
-def shrunk(config: T) -> T:
-    names = {field.name for field in dataclasses.fields(config)}
-    return dataclasses.replace(config, **{k: v for k, v in SMALL.items() if k in names})
 
 
 def make(encoder: str, attention: str, decoder: str) -> AsrModel:
-    config = ModelConfig(
-        shrunk(ENCODERS[encoder][1]), shrunk(ATTENTIONS[attention][1]), shrunk(DECODERS[decoder][1])
-    )
-    torch.manual_seed(0)
-    model = AsrModel(FeaturesConfig(sample_rate=8000, n_mels=10), config, 7).eval()
+    model = small_network(encoder, attention, decoder)
     for name, parameter in model.decoder.named_parameters():
         if "norm" not in name:
             torch.nn.init.normal_(parameter, std=0.7)
