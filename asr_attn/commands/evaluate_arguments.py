@@ -19,7 +19,7 @@ as they are. With --normalizer both sides are brought to the same form first:
 Every result names its normalizer and the version of it.
 
 Rates are pooled: all errors over all words (WER) or characters, spaces included (CER). Intervals
-are 95 % bootstrap intervals over speakers, where the manifest names at least 20, else over
+of all rates are 95 % bootstrap intervals over speakers, where the manifest names at least 20, else over
 utterances. The real-time factor is the time of recognition, files read included, over the length of
 the audio.
 """

@@ -33,7 +33,6 @@ def with_breakdown(
     Raises:
         InputError: an utterance lacks a field.
     """
-    assert result.scores is not None
     done = [u for u in utterances if u.id in result.transcripts]
     counts = result.scores.words.tolist()
     groups = {}

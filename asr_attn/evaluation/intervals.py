@@ -56,13 +56,15 @@ def bootstrap_rates(
     Returns:
         (R,) or (R, M) rates, pooled; sets without words are left out.
     """
+    sums = bootstrap_sums(np.column_stack([errors, words]), draws, seed)
+    total = sums[:, -1:]
+    return (sums[:, :-1] / np.maximum(total, 1))[total[:, 0] > 0].reshape(-1, *errors.shape[1:])
+
+
+def bootstrap_sums(values: NDArray[np.int64], draws: int, seed: int) -> NDArray[np.int64]:
+    """(R, C) sums of values (N, C) of each unit over R resampled sets of units."""
     random = np.random.default_rng(seed)
-    found = []
-    for sums in resampled_sums(np.column_stack([errors, words]), draws, random, _CHUNK):
-        total = sums[:, -1]
-        rates = sums[:, :-1] / np.maximum(total, 1)[:, None]
-        found.append(rates[total > 0])
-    return np.concatenate(found).reshape(-1, *errors.shape[1:])
+    return np.concatenate(list(resampled_sums(values, draws, random, _CHUNK)))
 
 
 def resampled_sums(
@@ -109,8 +111,8 @@ def percentile_interval(values: NDArray[np.float64], level: float = LEVEL) -> In
 
 def bca_interval(
     values: NDArray[np.float64],
-    errors: NDArray[np.int64],
-    words: NDArray[np.int64],
+    rate: float,
+    pull: NDArray[np.float64],
     level: float = LEVEL,
 ) -> Interval:
     """The bias-corrected and accelerated interval of a pooled error rate (Efron 1987).
@@ -122,18 +124,17 @@ def bca_interval(
 
     Args:
         values: (R,) bootstrapped rates.
-        errors: (N,) in each of two units or more; not all in proportion to the words.
-        words: (N,) reference words.
+        rate: of all units.
+        pull: (N,) how much each of two units or more pulls at the rate, times any constant (for a
+            rate of errors per word ``errors - rate * words``); not all 0. Its skewness is the
+            acceleration.
         level: of the interval.
     """
-    rate = errors.sum() / words.sum()
-    # how much each unit pulls at the rate; its skewness is the acceleration
-    pull = errors - rate * words
     acceleration = (pull**3).sum() / (6.0 * (pull**2).sum() ** 1.5)
     below = np.mean(values < rate) + 0.5 * np.mean(values == rate)
     least = 0.5 / len(values)
     bias = ndtri(np.clip(below, least, 1.0 - least))
-    count = len(words)
+    count = len(pull)
     reach = math.sqrt(count / (count - 1)) * stdtrit(count - 1, 0.5 + level / 2.0)
     moved = bias + np.array([-reach, reach])
     low, high = np.quantile(values, ndtr(bias + moved / (1.0 - acceleration * moved)))
@@ -164,11 +165,6 @@ def rate_interval(
 ) -> Interval:
     """Interval of a pooled error rate by the bootstrap over units.
 
-    Where fewer than ``FEWEST`` units have errors, or all have the same rate, resampling knows too
-    little; then the interval also holds that of ``exact_interval``, which is never empty: without
-    any errors its upper end is about 3.7 divided by the number of words. Words are not independent,
-    so that such an interval may still be too narrow.
-
     Args:
         errors: (N,) in each utterance.
         words: (N,) of the references; some above 0.
@@ -178,6 +174,24 @@ def rate_interval(
         seed: of the draws.
     """
     errors, words = by_unit(errors, units), by_unit(words, units)
+    return interval_of_rates(bootstrap_rates(errors, words, draws, seed), errors, words)
+
+
+def interval_of_rates(
+    values: NDArray[np.float64], errors: NDArray[np.int64], words: NDArray[np.int64]
+) -> Interval:
+    """Interval of a pooled error rate from bootstrapped ones.
+
+    Where fewer than ``FEWEST`` units have errors, or all have the same rate, resampling knows too
+    little; then the interval also holds that of ``exact_interval``, which is never empty: without
+    any errors its upper end is about 3.7 divided by the number of words. Words are not independent,
+    so that such an interval may still be too narrow.
+
+    Args:
+        values: (R,) bootstrapped rates.
+        errors: (N,) in each unit.
+        words: (N,) of the references; some above 0.
+    """
     wrong, total = int(errors.sum()), int(words.sum())
     exact = exact_interval(wrong, total)
     if not wrong:
@@ -185,10 +199,16 @@ def rate_interval(
     if np.all(errors * total == wrong * words):
         found = Interval(wrong / total, wrong / total)
     else:
-        found = bca_interval(bootstrap_rates(errors, words, draws, seed), errors, words)
+        rate = wrong / total
+        found = bca_interval(values, rate, errors - rate * words)
         if np.count_nonzero(errors) >= FEWEST:
             return found
-    return Interval(min(found.low, exact.low), max(found.high, exact.high))
+    return covering(found, exact)
+
+
+def covering(first: Interval, second: Interval) -> Interval:
+    """The smallest interval that holds both."""
+    return Interval(min(first.low, second.low), max(first.high, second.high), first.level)
 
 
 def by_unit(values: NDArray[np.int64], units: NDArray[np.int64] | None) -> NDArray[np.int64]:

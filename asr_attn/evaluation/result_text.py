@@ -6,13 +6,16 @@ import math
 from collections.abc import Sequence
 
 from asr_attn.evaluation.error_rates import ErrorCounts
+from asr_attn.evaluation.intervals import Interval
 from asr_attn.evaluation.results import SHOWN, Evaluation
 from asr_attn.evaluation.scoring import Group, Scores
 from asr_attn.evaluation.word_confidence import ConfidenceFigures
 
 COLUMNS = (
-    *("model", "manifest", "wer", "wer_low", "wer_high", "cer", "mer", "wil"),
-    *("sentence_error_rate", "words", "errors", "utterances", "real_time_factor", "normalizer"),
+    *("model", "manifest", "wer", "wer_low", "wer_high", "cer", "cer_low", "cer_high"),
+    *("mer", "mer_low", "mer_high", "wil", "wil_low", "wil_high"),
+    *("sentence_error_rate", "sentence_error_rate_low", "sentence_error_rate_high"),
+    *("words", "errors", "utterances", "real_time_factor", "normalizer"),
 )
 """Of a table of several evaluations."""
 
@@ -23,33 +26,26 @@ def evaluation_text(result: Evaluation) -> str:
     lines += _recognition(result)
     for name, groups in result.groups.items():
         lines += ["", *_group_lines(name, groups)]
-    if result.scores is not None and result.words.errors:
+    if result.words.errors:
         lines += ["", *_confusion_lines(result.scores)]
     return "\n".join(lines) + "\n"
 
 
 def _rates(result: Evaluation) -> list[str]:
     """Error rates as a table."""
-    names = ("", "rate", "errors", "of", "substituted", "deleted", "inserted")
-    words = _row("WER (words)", result.words)
-    if result.interval is not None:
-        low, high = 100 * result.interval.low, 100 * result.interval.high
-        words = (*words, f"95 %: {low:.2f} to {high:.2f} % (over {result.interval_unit})")
-    counts = result.words
+    found, counts = result.intervals, result.words
+    over = f"95 % (over {result.interval_unit})"
+    names = ("", "rate", over, "errors", "of", "substituted", "deleted", "inserted")
+    wrong, count = str(counts.wrong_sentences), str(counts.sentences)
     rows: list[tuple[str, ...]] = [
         names,
-        words,
-        _row("CER (characters)", result.characters),
-        (
-            "sentences",
-            _percent(counts.sentence_rate),
-            str(counts.wrong_sentences),
-            str(counts.sentences),
-        ),
-        ("MER", _percent(counts.match_error_rate)),
-        ("WIL", _percent(counts.information_lost)),
+        _row("WER (words)", counts, found.words),
+        _row("CER (characters)", result.characters, found.characters),
+        ("sentences", _percent(counts.sentence_rate), _span(found.sentences), wrong, count),
+        ("MER", _percent(counts.match_error_rate), _span(found.match_errors)),
+        ("WIL", _percent(counts.information_lost), _span(found.information_lost)),
     ]
-    widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(len(names))] + [0]
+    widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(len(names))]
     return [
         "  ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths)))
         for row in rows
@@ -110,11 +106,9 @@ def _group_lines(name: str, groups: Sequence[Group]) -> list[str]:
     """A table of groups."""
     rows = [(name, "WER", "95 %", "errors", "of", "utterances")]
     for group in groups:
-        interval = group.interval
-        span = f"{100 * interval.low:.2f} to {100 * interval.high:.2f} %" if interval else ""
         rate = "" if group.rate is None else _percent(group.rate)
         counts = (str(group.errors), str(group.words), str(group.utterances))
-        rows.append((group.name, rate, span, *counts))
+        rows.append((group.name, rate, _span(group.interval), *counts))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
         "  ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths)))
@@ -136,7 +130,7 @@ def _confidence(figures: "ConfidenceFigures") -> str:
     )
 
 
-def _row(name: str, counts: ErrorCounts) -> tuple[str, ...]:
+def _row(name: str, counts: ErrorCounts, interval: Interval) -> tuple[str, ...]:
     figures = (
         counts.errors,
         counts.total,
@@ -144,7 +138,11 @@ def _row(name: str, counts: ErrorCounts) -> tuple[str, ...]:
         counts.deletions,
         counts.insertions,
     )
-    return (name, _percent(counts.rate), *map(str, figures))
+    return (name, _percent(counts.rate), _span(interval), *map(str, figures))
+
+
+def _span(interval: Interval | None) -> str:
+    return f"{100 * interval.low:.2f} to {100 * interval.high:.2f} %" if interval else ""
 
 
 def _percent(share: float) -> str:
@@ -153,23 +151,25 @@ def _percent(share: float) -> str:
 
 def _cells(source: dict[str, object], result: Evaluation) -> dict[str, object]:
     """A row of a table of several evaluations."""
-    interval = result.interval
+    found = result.intervals
     return {
         "model": source.get("model", ""),
         "manifest": source.get("manifest", ""),
-        "wer": result.words.rate,
-        "wer_low": interval.low if interval else None,
-        "wer_high": interval.high if interval else None,
-        "cer": result.characters.rate,
-        "mer": result.words.match_error_rate,
-        "wil": result.words.information_lost,
-        "sentence_error_rate": result.words.sentence_rate,
+        **_with_ends("wer", result.words.rate, found.words),
+        **_with_ends("cer", result.characters.rate, found.characters),
+        **_with_ends("mer", result.words.match_error_rate, found.match_errors),
+        **_with_ends("wil", result.words.information_lost, found.information_lost),
+        **_with_ends("sentence_error_rate", result.words.sentence_rate, found.sentences),
         "words": result.words.total,
         "errors": result.words.errors,
         "utterances": result.words.sentences,
         "real_time_factor": result.real_time_factor,
         "normalizer": result.normalizer,
     }
+
+
+def _with_ends(name: str, rate: float, interval: Interval) -> dict[str, object]:
+    return {name: rate, f"{name}_low": interval.low, f"{name}_high": interval.high}
 
 
 def csv_table(results: Sequence[tuple[dict[str, object], Evaluation]]) -> str:
@@ -183,19 +183,21 @@ def csv_table(results: Sequence[tuple[dict[str, object], Evaluation]]) -> str:
 
 def markdown_table(results: Sequence[tuple[dict[str, object], Evaluation]]) -> str:
     """Several evaluations as a table of Markdown."""
-    head = ("model", "test set", "WER", "95 %", "CER", "sentences", "words", "RTF", "normalizer")
+    rates = ("WER", "95 %", "CER", "95 %", "sentences", "95 %")
+    head = ("model", "test set", *rates, "words", "RTF", "normalizer")
     rows = [head, ("---",) * len(head)]
     for source, result in results:
-        interval, speed = result.interval, result.real_time_factor
-        span = f"{100 * interval.low:.2f} to {100 * interval.high:.2f} %" if interval else ""
+        found, speed = result.intervals, result.real_time_factor
         rows.append(
             (
                 str(source.get("model", "")),
                 str(source.get("manifest", "")),
                 _percent(result.words.rate),
-                span,
+                _span(found.words),
                 _percent(result.characters.rate),
+                _span(found.characters),
                 _percent(result.words.sentence_rate),
+                _span(found.sentences),
                 str(result.words.total),
                 "" if speed is None else f"{speed:.3f}",
                 result.normalizer,

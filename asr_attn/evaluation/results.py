@@ -7,9 +7,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from asr_attn.errors import InputError
-from asr_attn.evaluation.error_rates import ErrorCounts, count_errors
-from asr_attn.evaluation.intervals import Interval, rate_interval
-from asr_attn.evaluation.scoring import Group, Scores, UnknownWords, score_words
+from asr_attn.evaluation.error_intervals import ErrorIntervals, error_intervals
+from asr_attn.evaluation.error_rates import ErrorCounts
+from asr_attn.evaluation.intervals import Interval
+from asr_attn.evaluation.scoring import (
+    Group,
+    Scores,
+    UnknownWords,
+    score_characters,
+    score_words,
+)
 
 if TYPE_CHECKING:  # scoring texts needs no torch
     import numpy as np
@@ -20,8 +27,6 @@ if TYPE_CHECKING:  # scoring texts needs no torch
 
 SHOWN = 10
 """Most frequent errors that are shown of each kind."""
-_BATCH = 1000
-"""Texts that are aligned at a time: the alignments take much more memory than the texts."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +34,12 @@ class Evaluation:
     """How well texts were recognised.
 
     Attributes:
-        words: errors in words.
-        characters: errors in characters, spaces included.
+        scores: words and errors of each utterance.
+        character_scores: the same of characters, spaces included.
         normalizer: form of the texts and its version, see ``evaluation.normalization``.
         audio_seconds: length of the recordings; None where only texts were compared.
         recognition_seconds: wall time of recognising them, files read included.
         confidence: how true the confidence of the words is; None where only texts were compared.
-        scores: errors of each utterance.
         speakers: number of each utterance's speaker, where there are enough of them for an interval
             over speakers; else None, and intervals are over utterances.
         groups: figures of groups of utterances, by the field that they are grouped by.
@@ -46,19 +50,28 @@ class Evaluation:
         failures: why recordings could not be read, by utterance id; they count nowhere else.
     """
 
-    words: ErrorCounts
-    characters: ErrorCounts
+    scores: Scores
+    character_scores: Scores
     normalizer: str = "none/1"
     audio_seconds: float | None = None
     recognition_seconds: float | None = None
     confidence: "ConfidenceFigures | None" = None
-    scores: Scores | None = None
     speakers: "NDArray[np.int64] | None" = None
     groups: "Mapping[str, Sequence[Group]]" = field(default_factory=dict)
     unknown_words: "UnknownWords | None" = None
     peak_memory: float | None = None
     transcripts: "Mapping[str, Transcript]" = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def words(self) -> ErrorCounts:
+        """Errors in words."""
+        return self.scores.counts()
+
+    @cached_property
+    def characters(self) -> ErrorCounts:
+        """Errors in characters."""
+        return self.character_scores.counts()
 
     @property
     def real_time_factor(self) -> float | None:
@@ -68,21 +81,17 @@ class Evaluation:
         return self.recognition_seconds / self.audio_seconds
 
     @cached_property
-    def interval(self) -> Interval | None:
-        """95 % interval of the word error rate."""
-        if self.scores is None:
-            return None
-        return rate_interval(self.scores.errors, self.scores.words, self.speakers)
+    def intervals(self) -> ErrorIntervals:
+        """95 % intervals of the error rates."""
+        return error_intervals(self.scores, self.character_scores, self.speakers)
 
     @property
     def interval_unit(self) -> str:
-        """What was resampled for the interval."""
+        """What was resampled for the intervals."""
         return "utterances" if self.speakers is None else "speakers"
 
     def hallucinations(self) -> dict[str, int]:
         """What was written where nothing was said."""
-        if self.scores is None:
-            return {"utterances": 0, "with_words": 0, "words": 0}
         written = self.scores.inserted[self.scores.words == 0]
         return {
             "utterances": len(written),
@@ -92,25 +101,27 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """All figures as JSON values; rates are shares (1 is 100 %), None where undefined."""
+        found = self.intervals
         figures: dict[str, Any] = {
             "wer": _finite(self.words.rate),
-            "wer_interval": [self.interval.low, self.interval.high] if self.interval else None,
+            "wer_interval": _ends(found.words),
             "interval_unit": self.interval_unit,
             "cer": _finite(self.characters.rate),
+            "cer_interval": _ends(found.characters),
             "mer": self.words.match_error_rate,
+            "mer_interval": _ends(found.match_errors),
             "wil": self.words.information_lost,
+            "wil_interval": _ends(found.information_lost),
             "normalizer": self.normalizer,
             "sentence_error_rate": self.words.sentence_rate,
+            "sentence_error_rate_interval": _ends(found.sentences),
             "words": _counts(self.words),
             "characters": _counts(self.characters),
             "sentences": self.words.sentences,
             "wrong_sentences": self.words.wrong_sentences,
+            "hallucinations": self.hallucinations(),
+            "confusions": _confusions(self.scores),
         }
-        if self.scores is not None:
-            figures |= {
-                "hallucinations": self.hallucinations(),
-                "confusions": _confusions(self.scores),
-            }
         if self.groups:
             figures["groups"] = {
                 name: [{**asdict(g), "wer": g.rate} for g in groups]
@@ -144,12 +155,7 @@ def score_texts(references: Sequence[str], hypotheses: Sequence[str]) -> Evaluat
         ValueError: the numbers of references and hypotheses differ.
     """
     require_words(references)
-    scores = score_words(references, hypotheses)
-    characters = ErrorCounts()
-    for begin in range(0, len(references), _BATCH):
-        batch = slice(begin, begin + _BATCH)
-        characters += count_errors(references[batch], hypotheses[batch], characters=True)
-    return Evaluation(scores.counts(), characters, scores=scores)
+    return Evaluation(score_words(references, hypotheses), score_characters(references, hypotheses))
 
 
 def require_words(references: Sequence[str]) -> None:
@@ -163,6 +169,10 @@ def require_words(references: Sequence[str]) -> None:
             f"the {len(references)} references hold no words, so there is no error rate; give "
             "references of what was said"
         )
+
+
+def _ends(interval: Interval) -> list[float]:
+    return [interval.low, interval.high]
 
 
 def _counts(counts: ErrorCounts) -> dict[str, int]:

@@ -21,12 +21,13 @@ _BATCH = 1000
 
 @dataclass(frozen=True)
 class Scores:
-    """Words of N utterances.
+    """Words, or characters, of N utterances.
 
     Attributes:
         words: (N,) in the references.
         errors: (N,) substitutions, deletions and insertions.
         inserted: (N,) of them, insertions.
+        written: (N,) words in the hypotheses.
         substitutions: how often a word was taken for another.
         deletions: how often a word was left out.
         insertions: how often a word was put in.
@@ -35,9 +36,15 @@ class Scores:
     words: NDArray[np.int64]
     errors: NDArray[np.int64]
     inserted: NDArray[np.int64]
+    written: NDArray[np.int64]
     substitutions: Counter[tuple[str, str]]
     deletions: Counter[str]
     insertions: Counter[str]
+
+    @property
+    def hits(self) -> NDArray[np.int64]:
+        """(N,) words that are right."""
+        return self.words - self.errors + self.inserted
 
     def counts(self) -> ErrorCounts:
         """Errors of all utterances."""
@@ -51,45 +58,58 @@ class Scores:
         )
 
 
-Aligned: TypeAlias = tuple[list[str], list[str], list[jiwer.AlignmentChunk]]
+Aligned: TypeAlias = tuple[Sequence[str], Sequence[str], list[jiwer.AlignmentChunk]]
 """Words of a reference, those of a hypothesis, and what became of what."""
 
 
-def aligned(references: Iterable[str], hypotheses: Iterable[str]) -> Iterator[Aligned]:
+def aligned(
+    references: Iterable[str], hypotheses: Iterable[str], *, characters: bool = False
+) -> Iterator[Aligned]:
     """Align each hypothesis with its reference, word by word (Levenshtein); they come in order.
 
     Any run of white space parts words. Memory does not grow with the number of texts.
+
+    Args:
+        references: what was said.
+        hypotheses: what was recognised.
+        characters: align characters (a space between words is one) instead of words.
 
     Raises:
         ValueError: the numbers of references and hypotheses differ.
     """
     pairs = zip(references, hypotheses, strict=True)
-    while batch := [(r.split(), h.split()) for r, h in islice(pairs, _BATCH)]:
-        # jiwer alone takes two words with a tab between them for one
-        output = jiwer.process_words(
-            [" ".join(r) for r, _ in batch], [" ".join(h) for _, h in batch]
-        )
+    process = jiwer.process_characters if characters else jiwer.process_words
+    # jiwer alone takes two words with a tab between them for one
+    while batch := [(" ".join(r.split()), " ".join(h.split())) for r, h in islice(pairs, _BATCH)]:
+        output = process([r for r, _ in batch], [h for _, h in batch])
         for (said, written), chunks in zip(batch, output.alignments):
-            yield said, written, chunks
+            if characters:
+                yield said, written, chunks
+            else:
+                yield said.split(), written.split(), chunks
 
 
 def score_words(references: Sequence[str], hypotheses: Sequence[str]) -> Scores:
-    """Align each hypothesis with its reference and count."""
-    scores = Scores(
-        np.zeros(len(references), dtype=np.int64),
-        np.zeros(len(references), dtype=np.int64),
-        np.zeros(len(references), dtype=np.int64),
-        Counter(),
-        Counter(),
-        Counter(),
-    )
-    for i, (said, written, chunks) in enumerate(aligned(references, hypotheses)):
-        scores.words[i] = len(said)
+    """Align each hypothesis with its reference, word by word, and count."""
+    return _score(len(references), aligned(references, hypotheses))
+
+
+def score_characters(references: Sequence[str], hypotheses: Sequence[str]) -> Scores:
+    """Align each hypothesis with its reference, character by character, and count."""
+    return _score(len(references), aligned(references, hypotheses, characters=True))
+
+
+def _score(count: int, alignments: Iterable[Aligned]) -> Scores:
+    """Count what alignments of ``count`` utterances hold."""
+    said, wrong, inserted, output = np.zeros((4, count), dtype=np.int64)
+    scores = Scores(said, wrong, inserted, output, Counter(), Counter(), Counter())
+    for i, (reference, hypothesis, chunks) in enumerate(alignments):
+        scores.words[i], scores.written[i] = len(reference), len(hypothesis)
         for chunk in chunks:
-            ours = said[chunk.ref_start_idx : chunk.ref_end_idx]
-            theirs = written[chunk.hyp_start_idx : chunk.hyp_end_idx]
             if chunk.type == "equal":
                 continue
+            ours = reference[chunk.ref_start_idx : chunk.ref_end_idx]
+            theirs = hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx]
             scores.errors[i] += max(len(ours), len(theirs))
             if chunk.type == "substitute":
                 scores.substitutions.update(zip(ours, theirs, strict=True))

@@ -1,3 +1,5 @@
+import csv
+import io
 import random
 import re
 from dataclasses import replace
@@ -7,7 +9,7 @@ import pytest
 
 from asr_attn.errors import InputError
 from asr_attn.evaluation.error_rates import ErrorCounts, count_errors
-from asr_attn.evaluation.result_text import evaluation_text
+from asr_attn.evaluation.result_text import csv_table, evaluation_text
 from asr_attn.evaluation.results import score_texts
 from asr_attn.evaluation.texts import read_pairs
 
@@ -93,10 +95,22 @@ def test_figures_say_the_same_in_json_and_in_text():
     assert figures["sentence_error_rate"] == 0.5
     assert "audio_seconds" not in figures
     lines = [line.split() for line in evaluation_text(result).splitlines()]
-    assert lines[1][:9] == ["WER", "(words)", "66.67", "%", "2", "3", "1", "0", "1"]
-    assert lines[1][9:11] == ["95", "%:"]
-    assert lines[2][:6] == ["CER", "(characters)", "50.00", "%", "3", "6"]
-    assert lines[3] == ["sentences", "50.00", "%", "1", "2"]
+    spans = {
+        name: f"{100 * low:.2f} to {100 * high:.2f} %".split()
+        for name in ("wer", "cer", "sentence_error_rate", "mer", "wil")
+        for low, high in (figures[f"{name}_interval"],)
+    }
+    assert lines[1] == ["WER", "(words)", "66.67", "%", *spans["wer"], "2", "3", "1", "0", "1"]
+    assert lines[2][:4] == ["CER", "(characters)", "50.00", "%"]
+    assert lines[2][4:] == [*spans["cer"], "3", "6", "1", "0", "2"]
+    assert lines[3] == ["sentences", "50.00", "%", *spans["sentence_error_rate"], "1", "2"]
+    assert lines[4] == ["MER", "50.00", "%", *spans["mer"]]
+    assert lines[5] == ["WIL", "66.67", "%", *spans["wil"]]
+    (row,) = csv.DictReader(io.StringIO(csv_table([({"model": "m"}, result)])))
+    for name in spans:
+        assert [float(row[f"{name}_low"]), float(row[f"{name}_high"])] == figures[
+            f"{name}_interval"
+        ]
     timed = replace(result, audio_seconds=10.0, recognition_seconds=2.0)
     assert timed.to_dict()["real_time_factor"] == 0.2
     assert "real-time factor 0.200" in evaluation_text(timed)

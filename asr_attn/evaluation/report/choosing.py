@@ -64,7 +64,6 @@ def _lists(subjects: Sequence[Subject]) -> dict[str, list[int]]:
 
 def _errors(subject: Subject) -> NDArray[np.int64]:
     scores = subject.evaluation.scores
-    assert scores is not None
     return scores.errors
 
 

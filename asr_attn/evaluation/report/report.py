@@ -115,8 +115,6 @@ def _plain(value: object) -> bool:
 def _comparison(first: Subject, second: Subject) -> Mapping[str, Any]:
     """Which one is better, as ``asr-attn compare`` says it."""
     a, b = first.evaluation, second.evaluation
-    assert a.scores is not None
-    assert b.scores is not None
     segments: list[int] = []
     for pairs, others in zip(first.pairs, second.pairs):
         said = " ".join(one for kind, one, _ in pairs if kind != "i")

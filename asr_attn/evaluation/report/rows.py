@@ -37,7 +37,6 @@ def rows_of(
 def _cell(subject: Subject, number: int, health: AttentionHealth) -> dict[str, Any]:
     """How one recogniser did on one utterance."""
     scores, transcript = subject.evaluation.scores, subject.transcripts[number]
-    assert scores is not None
     cell: dict[str, Any] = {
         "pairs": [[k, a] if k == "=" else [k, a, b] for k, a, b in subject.pairs[number]],
         "errors": int(scores.errors[number]),

@@ -3,11 +3,13 @@
 function drawSummary() {
   const tiles = sideBySide(({ figures }) => element("div", { class: "tiles" },
     tile("word error rate", percent(figures.wer), between(figures.wer_interval)),
-    tile("character error rate", percent(figures.cer)),
-    tile("utterances with an error", percent(figures.sentence_error_rate, 1), `${figures.wrong_sentences} of ${figures.sentences}`)));
+    tile("character error rate", percent(figures.cer), between(figures.cer_interval)),
+    tile("utterances with an error", percent(figures.sentence_error_rate, 1),
+      [between(figures.sentence_error_rate_interval), ` (${figures.wrong_sentences} of ${figures.sentences})`])));
   const lines = [
     ["substitutions, deletions, insertions", f => `${f.words.substitutions}, ${f.words.deletions}, ${f.words.insertions} of ${f.words.total} words`],
-    ["match error rate, word information lost", f => `${percent(f.mer)}, ${percent(f.wil)}`],
+    ["match error rate", f => `${percent(f.mer)} (${between(f.mer_interval)})`],
+    ["word information lost", f => `${percent(f.wil)} (${between(f.wil_interval)})`],
     ["words where nothing was said", f => f.hallucinations.utterances
       ? `${f.hallucinations.words} in ${f.hallucinations.with_words} of ${f.hallucinations.utterances} utterances` : "every utterance has words"],
     ["words unknown to the training", f => f.unknown_words
