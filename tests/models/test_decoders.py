@@ -80,6 +80,26 @@ def test_stepping_equals_the_full_pass(attention, layers, heads):
         torch.testing.assert_close(state.attention.choice, output.choices[:, u])
 
 
+@pytest.mark.parametrize(("attention", "layers", "heads"), VARIANTS)
+def test_the_full_pass_has_the_gradients_of_stepping(attention, layers, heads):
+    speller = make(layers, attention=attention, heads=heads).double()
+    memory = make_memory().double().requires_grad_()
+    inputs = [memory, *speller.parameters()]
+    back = torch.randn(3, 5, VOCABULARY)
+    full = (speller(memory, LENGTHS, INPUTS).logits.log_softmax(-1) * back).sum()
+    state, total = speller.init_state(memory, LENGTHS), torch.zeros(())
+    for u in range(5):
+        log_probs, _, state = speller.step(INPUTS[:, u], state)
+        total = total + (log_probs * back[:, u]).sum()
+    found = torch.autograd.grad(full, inputs, allow_unused=True)
+    for one, other in zip(found, torch.autograd.grad(total, inputs, allow_unused=True)):
+        if other is None:
+            assert one is None or not one.any()
+        else:
+            assert one is not None
+            torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
+
+
 def test_recurrence_equals_torchs_lstm_over_tokens_and_contexts():
     speller, memory = make(2), make_memory()
     lstm = torch.nn.LSTM(5 + 4, 8, num_layers=2, batch_first=True)

@@ -1,6 +1,7 @@
 """The LSTM decoder of Listen, Attend and Spell."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from asr_attn.models.decoders.interface import DecoderConfig, DecoderOutput, DecoderState
 from asr_attn.nn.attention import AttentionConfig, AttentionKeys, AttentionState, make_attention
+from asr_attn.nn.deferred import LstmCell, deferred_lstm_cell, deferred_product
 from asr_attn.nn.dropout import Dropout
 from asr_attn.nn.precision import float32_on_cpu
 
@@ -105,12 +107,12 @@ class LstmDecoder(nn.Module):
         return LstmDecoderState(zeros, zeros, context, self.attention.initial_state(keys), keys)
 
     def _advance(
-        self, embedded: Tensor, state: LstmDecoderState
+        self, embedded: Tensor, state: LstmDecoderState, cells: Iterable[LstmCell]
     ) -> tuple[Tensor, Tensor, LstmDecoderState]:
         """One step from embeddings (B, E): features of the output (B, 2 parts), weights, state."""
         x = torch.cat([embedded, state.context.to(embedded.dtype)], dim=-1)
         hidden, cell = [], []
-        for i, layer in enumerate(self.cells):
+        for i, layer in enumerate(cells):
             x, c = layer(x, (state.hidden[:, i], state.cell[:, i]))
             hidden.append(x)
             cell.append(c)
@@ -138,7 +140,7 @@ class LstmDecoder(nn.Module):
         """
         with float32_on_cpu(tokens.device):
             features, weights, new = self._advance(
-                self.dropout(self.embedding(tokens)), cast(LstmDecoderState, state)
+                self.dropout(self.embedding(tokens)), cast(LstmDecoderState, state), self.cells
             )
             return self._logits(features).log_softmax(dim=-1), weights, new
 
@@ -161,6 +163,11 @@ class LstmDecoder(nn.Module):
         self, memory: Tensor, lengths: Tensor, inputs: Tensor, sampling: float
     ) -> DecoderOutput:
         state = self.init_state(memory, lengths)
+        cells: Iterable[LstmCell] = self.cells
+        if torch.is_grad_enabled() and memory.device.type == "cpu":
+            cells = [deferred_lstm_cell(cell) for cell in cast("list[nn.LSTMCell]", self.cells)]
+            keys = replace(state.keys, read=deferred_product(state.keys.values))
+            state = replace(state, keys=keys)
         embedded = self.dropout(self.embedding(inputs))
         features_all: list[Tensor] = []
         weights_all: list[Tensor] = []
@@ -172,7 +179,7 @@ class LstmDecoder(nn.Module):
             if u > 0 and draws[u] and own is not None:
                 drawn = self.dropout(self.embedding(self._draw(features_all[-1])))
                 given = torch.where(own[:, u, None], drawn, given)
-            features, weights, state = self._advance(given, state)
+            features, weights, state = self._advance(given, state, cells)
             features_all.append(features)
             weights_all.append(weights)
             choices_all.append(state.attention.choice)

@@ -5,6 +5,7 @@ memory alone, and what depends on earlier steps goes in and comes out as state. 
 search can repeat and reorder them without knowing the mechanism.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -24,12 +25,15 @@ class AttentionKeys:
         values: (B, H, S, D / H) what contexts are made of.
         mask: (B, S) bool, True where a memory step is real.
         each: hypotheses N / B that share a row.
+        read: contexts (B, H, 1, D / H) of weights (B, H, 1, S), in a training pass that computes
+            the gradient of the values by itself; else None.
     """
 
     keys: Tensor
     values: Tensor
     mask: Tensor
     each: int = 1
+    read: Callable[[Tensor], Tensor] | None = None
 
     @property
     def allowed(self) -> Tensor:

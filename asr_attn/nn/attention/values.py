@@ -38,6 +38,10 @@ class Values(nn.Module):
     def context(self, weights: Tensor, keys: AttentionKeys) -> Tensor:
         """Contexts (N, D) of weights (N, H, S)."""
         together = grouped(weights.to(keys.values.dtype), len(keys.values))
-        summed = torch.matmul(together.transpose(1, 2), keys.values)  # (B, H, N / B, D / H)
+        together = together.transpose(1, 2)
+        if keys.read is not None:
+            summed = keys.read(together)
+        else:
+            summed = torch.matmul(together, keys.values)  # (B, H, N / B, D / H)
         context: Tensor = self.project_out(summed.transpose(1, 2).flatten(2).flatten(0, 1))
         return context
