@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, cast
@@ -26,7 +27,8 @@ from torch.profiler import ProfilerActivity, profile
 from asr_attn.config import register_schemas, resolve
 from asr_attn.data.batches import TrainingBatches
 from asr_attn.data.datamodule import SpeechData
-from asr_attn.settings import RunConfig, TrainerConfig
+from asr_attn.settings import RunConfig
+from asr_attn.training import gradients
 from asr_attn.training import task as steps
 from asr_attn.training.run import set_up
 from asr_attn.training.task import RecognizerTask
@@ -64,7 +66,7 @@ class Clock:
     def attach(self, task: RecognizerTask) -> None:
         """Put clocks around what a step of training is made of."""
         network: Any = task.network
-        network.encode = self.timed("features and encoder", network.encode)
+        network.encode_layers = self.timed("features and encoder", network.encode_layers)
         network.decoder.forward = self.timed("decoder", network.decoder.forward)
         for name in ("attention_loss", "ctc_loss", "guided_attention_loss"):
             setattr(steps, name, self.timed("losses", getattr(steps, name)))
@@ -84,7 +86,7 @@ class Clock:
             return cast(torch.optim.Optimizer, optimizer)
 
         task.make_optimizer = timed_optimizer
-        task.backward = self.timed("backward", task.backward)  # type: ignore[method-assign]
+        gradients.gradients_of = self.timed("backward", gradients.gradients_of)
         clip = torch.nn.utils.clip_grad_norm_
         torch.nn.utils.clip_grad_norm_ = self.timed("clipping", clip)
         read: Any = TrainingBatches.__getitem__
@@ -118,12 +120,14 @@ class Window(pl.Callback):
             self.audio += int(batch.lengths.sum()) / self.rate
 
 
-def train(task: RecognizerTask, data: SpeechData, batches: int, *callbacks: pl.Callback) -> None:
+def train(
+    task: RecognizerTask, data: SpeechData, precision: str, batches: int, *callbacks: pl.Callback
+) -> None:
     """Train on so many batches as `train.py` does."""
     with tempfile.TemporaryDirectory() as folder:
         pl.Trainer(
             accelerator="cpu",
-            precision=precision_for(TrainerConfig(accelerator="cpu")),  # type: ignore[arg-type]
+            precision=precision,  # type: ignore[arg-type]
             max_epochs=1,
             limit_train_batches=batches,
             limit_val_batches=0,
@@ -137,10 +141,15 @@ def train(task: RecognizerTask, data: SpeechData, batches: int, *callbacks: pl.C
         ).fit(task, datamodule=data)
 
 
+def precision_of(config: RunConfig) -> str:
+    """What `train.py` would compute in on a CPU."""
+    return precision_for(replace(config.trainer, accelerator="cpu"))
+
+
 def random_share(config: RunConfig) -> float:
     """Share of the processor's time that goes to drawing random numbers."""
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
-        train(*set_up(config), 5)
+        train(*set_up(config), precision_of(config), 5)
     events = profiler.key_averages()
     total = float(sum(event.self_cpu_time_total for event in events))
     return float(sum(e.self_cpu_time_total for e in events if e.key in RANDOM)) / total
@@ -171,7 +180,7 @@ def main() -> int:
     clock = Clock()
     clock.attach(task)
     window = Window(clock, config.features.sample_rate)
-    train(task, data, WARM_UP + count, window)
+    train(task, data, precision_of(config), WARM_UP + count, window)
     report(config, task, clock, window, count, options.threads)
     print(f"random numbers: {100 * share:.1f} % of the processor's time")
     return 0
@@ -184,7 +193,7 @@ def report(
     whole = window.end - window.start
     print(
         f"{config.data.name}: {task.network.parameter_count() / 1e6:.2f} M parameters, "
-        f"{precision_for(TrainerConfig(accelerator='cpu'))}, {threads} thread(s), "
+        f"{precision_of(config)}, {threads} thread(s), "
         f"{count} batches of {window.audio / count:.1f} s of audio"
     )
     rows = dict(clock.seconds)

@@ -18,8 +18,8 @@ as they are. With --normalizer both sides are brought to the same form first:
 
 Every result names its normalizer and the version of it.
 
-Rates are pooled: all errors over all words (WER) or characters, spaces included (CER). Intervals
-of all rates are 95 % bootstrap intervals over speakers, where the manifest names at least 20, else over
+Rates are pooled: all errors over all words (WER) or characters, spaces included (CER). Their 95 %
+intervals are by bootstrap over speakers, where the manifest names at least 20, else over
 utterances. The real-time factor is the time of recognition, files read included, over the length of
 the audio.
 """

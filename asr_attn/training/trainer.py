@@ -20,6 +20,7 @@ from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, W
 
 from asr_attn.errors import ConfigError, InputError
 from asr_attn.lm_settings import LmRunConfig
+from asr_attn.nn.precision import bfloat16_pays
 from asr_attn.settings import LoggerConfig, RunConfig, TrainerConfig
 from asr_attn.training.checkpoints import RESUME_FILE, AtomicCheckpointIO, StopRequested
 from asr_attn.training.processes import end_other_processes
@@ -57,16 +58,14 @@ def with_precision(config: C) -> C:
 
 
 def precision_for(config: TrainerConfig) -> str:
-    """Lightning's name of the precision; ``auto`` takes bf16 where hardware multiplies it."""
+    """Lightning's name of the precision; ``auto`` takes bf16 where it is faster."""
     if config.precision != "auto":
         return config.precision
     if config.accelerator != "cpu" and torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported(False) else "32-true"
     if config.accelerator in ("mps", "auto") and torch.backends.mps.is_available():
         return "32-true"
-    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    fast = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return "bf16-mixed" if fast else "32-true"
+    return "bf16-mixed" if bfloat16_pays() else "32-true"
 
 
 def make_trainer(

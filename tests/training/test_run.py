@@ -15,6 +15,7 @@ from asr_attn.checkpoint import load_model
 from asr_attn.data.manifest import read_manifest
 from asr_attn.data.planning import CurriculumStage, LoadingConfig, MixingConfig
 from asr_attn.errors import ConfigError, InputError
+from asr_attn.nn.precision import bfloat16_pays
 from asr_attn.settings import RunConfig, ScheduleConfig, TrainingConfig
 from asr_attn.training.callbacks import GracefulStop
 from asr_attn.training.checkpoints import average_models
@@ -319,9 +320,19 @@ def test_precision_is_chosen_by_the_processor(
     tone_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = replace(tone_config().trainer, precision="auto")
-    for flags, expected in (({"avx512_bf16": True}, "bf16-mixed"), ({}, "32-true")):
+    zen = {"avx512_bf16": True, "cpu_name": "AMD Zen 5"}
+    rapids = {"avx512_bf16": True, "amx_bf16": True, "cpu_name": "Intel Xeon"}
+    masked = {"avx512_bf16": True, "amx_bf16": False, "cpu_name": "Intel Xeon"}
+    for flags, expected in (
+        (zen, "bf16-mixed"),
+        (rapids, "bf16-mixed"),
+        (masked, "32-true"),
+        ({}, "32-true"),
+    ):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda flags=flags: flags, raising=False)
+        bfloat16_pays.cache_clear()
         assert precision_for(trainer) == expected
+    bfloat16_pays.cache_clear()
     assert precision_for(replace(trainer, precision="32-true")) == "32-true"
 
 
