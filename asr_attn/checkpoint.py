@@ -24,6 +24,7 @@ from asr_attn.models.build import model_config_from_dict
 from asr_attn.models.confidence import Calibration
 from asr_attn.text.normalizer import NormalizerConfig
 from asr_attn.text.tokenizer import Tokenizer, tokenizer_from_dict
+from asr_attn.zoo import packaged_model, packaged_models
 
 FORMAT_VERSION = 1
 _KEY = "asr_attn"
@@ -55,8 +56,14 @@ class TrainedModel:
     calibration: Calibration | None = None
 
 
-def save_model(path: Path, model: TrainedModel) -> None:
+def save_model(path: Path, model: TrainedModel, dtype: torch.dtype | None = None) -> None:
     """Write a model file; on any failure the file that was there before stays.
+
+    Args:
+        path: where to.
+        model: what to write.
+        dtype: of the weights in the file, such as ``torch.float16`` for one of half the size; their
+            own when not given. A model that is read has float32.
 
     Raises:
         InputError: it cannot be written (full disk, no permission).
@@ -71,7 +78,7 @@ def save_model(path: Path, model: TrainedModel) -> None:
         "calibration": model.calibration.to_dict() if model.calibration else None,
     }
     tensors = {
-        name: tensor.detach().cpu().contiguous()
+        name: _cast(tensor.detach().cpu(), dtype).contiguous()
         for name, tensor in model.network.state_dict().items()
     }
     data = safetensors.torch.save(tensors, {_KEY: json.dumps(description, ensure_ascii=False)})
@@ -79,11 +86,16 @@ def save_model(path: Path, model: TrainedModel) -> None:
         scratch.write_bytes(data)
 
 
+def _cast(tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
+    return tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
+
+
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> TrainedModel:
-    """Read a model file, or the model file of a run folder.
+    """Read a model file, the model file of a run folder, or a model of the package.
 
     Args:
-        path: a file written by ``save_model``, or a folder with ``model.safetensors`` in it.
+        path: a file written by ``save_model``, or a folder with ``model.safetensors`` in it, or
+            else the name of one of ``zoo.packaged_models``.
         device: where to put the weights.
 
     Returns:
@@ -101,7 +113,13 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> TrainedM
             )
         path = path / MODEL_FILE
     if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such model file; check the path")
+        found = packaged_model(str(path))
+        if found is None:
+            raise CheckpointError(
+                f"{path}: there is no such model file; check the path, or name a model that comes "
+                f"with asr_attn: {', '.join(packaged_models())}"
+            )
+        path = found
     description, tensors = _read(path)
     if any(t.is_floating_point() and not t.isfinite().all() for t in tensors.values()):
         raise CheckpointError(

@@ -16,6 +16,7 @@ from asr_attn.commands.compare_arguments import add_compare
 from asr_attn.commands.data_arguments import add_data
 from asr_attn.commands.evaluate_arguments import add_evaluate
 from asr_attn.commands.lm_arguments import add_lm
+from asr_attn.commands.models_arguments import add_models
 from asr_attn.commands.report_arguments import add_report
 from asr_attn.commands.runs_arguments import add_runs
 from asr_attn.commands.terminal import abandon_output, prepare_output, say
@@ -100,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     add_lm(commands)
     add_data(commands)
     add_runs(commands)
+    add_models(commands)
     return parser
 
 

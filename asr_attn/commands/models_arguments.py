@@ -1,0 +1,71 @@
+"""The arguments of ``asr-attn models`` and ``asr-attn pack``, and what their help says."""
+
+import argparse
+from pathlib import Path
+
+from asr_attn.commands.arguments import EPILOG_ALONE, Commands
+
+_MODELS = """\
+List the models that come with the package, or show the card of one: what it was trained on, under
+which licence, how well it does, what it is not for. Their names can be given wherever a command
+takes a model.
+"""
+_MODELS_EXAMPLES = """\
+examples:
+  asr-attn models
+  asr-attn models digits
+  asr-attn transcribe digits speech.wav
+
+"""
+_PACK = """\
+Write a model file of half the size, to be handed on: with weights of 16 bits (float16), which are
+32 bits again when it is read. Evaluate it before it is handed on: rounding seldom changes a word.
+"""
+_PACK_EXAMPLES = """\
+examples:
+  asr-attn pack runs/digits/DATE --output digits.safetensors
+  asr-attn evaluate digits.safetensors test.jsonl
+
+"""
+
+
+def add_models(commands: Commands) -> None:
+    """Add ``asr-attn models`` and ``asr-attn pack``."""
+    parser = commands.add_parser(
+        "models",
+        help="list the models that come with the package",
+        description=_MODELS,
+        epilog=_MODELS_EXAMPLES + EPILOG_ALONE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=_models)
+    parser.add_argument("name", metavar="NAME", nargs="?", help="show the card of this model")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
+    parser = commands.add_parser(
+        "pack",
+        help="write a model file of half the size",
+        description=_PACK,
+        epilog=_PACK_EXAMPLES + EPILOG_ALONE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=_pack)
+    parser.add_argument(
+        "checkpoint", metavar="CHECKPOINT", type=Path, help="model file, or folder of a run"
+    )
+    parser.add_argument(
+        "--output", metavar="FILE", type=Path, required=True, help="where to write the model file"
+    )
+
+
+def _models(args: argparse.Namespace) -> int:
+    from asr_attn.commands.models import models
+
+    return models(args)
+
+
+def _pack(args: argparse.Namespace) -> int:
+    from asr_attn.commands.models import pack
+
+    return pack(args)
