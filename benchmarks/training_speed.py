@@ -24,7 +24,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from torch.profiler import ProfilerActivity, profile
 
-from asr_attn.config import register_schemas, resolve
+from asr_attn.config import name_groups, register_schemas, resolve
 from asr_attn.data.batches import TrainingBatches
 from asr_attn.data.datamodule import SpeechData
 from asr_attn.settings import RunConfig
@@ -159,7 +159,8 @@ def settings(overrides: list[str]) -> RunConfig:
     """Settings as `train.py` would have them, without the curriculum: strings of all lengths."""
     register_schemas()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return resolve(compose("train", overrides=["data.loading.curriculum=[]", *overrides]))
+        named = name_groups(["data.loading.curriculum=[]", *overrides])
+        return resolve(compose("train", overrides=named))
 
 
 def main() -> int:
