@@ -9,7 +9,6 @@ that tell are read here.
 import os
 import struct
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 # Some writers count the header among the data; less than this much missing is no fault.
@@ -40,14 +39,13 @@ class OggEnd:
     tail: int
 
 
-def missing_chunk_bytes(path: Path) -> int:
+def missing_chunk_bytes(stream: BinaryIO) -> int:
     """Returns how many bytes of sound a RIFF, RF64 or AIFF file promises and does not hold."""
-    with path.open("rb") as stream:
-        size = stream.seek(0, os.SEEK_END)
-        stream.seek(0)
-        magic = stream.read(12)[:4]
-        promised = _promised_bytes(stream, big_endian=magic in (b"FORM", b"RIFX"))
-        missing = promised - (size - stream.tell())
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    magic = stream.read(12)[:4]
+    promised = _promised_bytes(stream, big_endian=magic in (b"FORM", b"RIFX"))
+    missing = promised - (size - stream.tell())
     return missing if missing > _CHUNK_SLACK else 0
 
 
@@ -66,12 +64,11 @@ def _promised_bytes(stream: BinaryIO, *, big_endian: bool) -> int:
     return 0
 
 
-def ogg_end(path: Path) -> OggEnd:
+def ogg_end(stream: BinaryIO) -> OggEnd:
     """Reads the last pages of an Ogg file."""
-    with path.open("rb") as stream:
-        size = stream.seek(0, os.SEEK_END)
-        stream.seek(max(0, size - _OGG_TAIL))
-        data = stream.read()
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, size - _OGG_TAIL))
+    data = stream.read()
     flags, granules = 0, [0]
     position = data.find(b"OggS")
     while position >= 0 and position + 27 <= len(data):
@@ -91,13 +88,14 @@ def ogg_end(path: Path) -> OggEnd:
     return OggEnd(bool(flags & _OGG_LAST_PAGE), granules[-1] - before)
 
 
-def mp3_frames_counted(path: Path) -> int | None:
+def mp3_frames_counted(stream: BinaryIO) -> int | None:
     """Counts the frames (samples per channel) of an MP3 that does not state its length.
 
     Returns:
         The count, or None where the file states its length or does not begin with a frame.
     """
-    data = path.read_bytes()
+    stream.seek(0)
+    data = stream.read()
     position = 0
     while data[position : position + 3] == b"ID3" and position + 10 <= len(data):
         a, b, c, d = data[position + 6 : position + 10]  # seven bits a byte

@@ -2,12 +2,17 @@
 
 import argparse
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
 
+from asr_attn.audio.shards import member_of
 from asr_attn.commands.terminal import Progress, refuse_overwriting, say
 from asr_attn.data.formats.options import Options
 from asr_attn.data.formats.table import FORMATS
+from asr_attn.data.formats.webdataset_writer import write as write_shards
 from asr_attn.data.manifest import Manifest, Utterance, write_manifest
+from asr_attn.data.progress import Bars
 from asr_attn.errors import InputError
 
 OK = 0
@@ -30,7 +35,7 @@ def import_list(args: argparse.Namespace) -> int:
         raise InputError(f"--audio-folder {args.audio_folder} is not a folder; check the path")
     refuse_overwriting({"--output": args.output}, [args.source])
     store = args.output.with_name(f"{args.output.stem}-audio")
-    options = Options(args.audio_folder, dict(args.columns), store, Progress)
+    options = Options(args.audio_folder, dict(args.columns), store, Progress, say)
     utterances = _Counted(chosen.read(args.source, options))
     write_manifest(args.output, utterances)
     say(f"{args.output}: {utterances}")
@@ -45,29 +50,53 @@ def export_list(args: argparse.Namespace) -> int:
     """
     chosen = FORMATS[args.format]
     refuse_overwriting({"--output": args.output}, [args.manifest])
-    utterances = _Counted(Manifest(args.manifest))
-    chosen.write(args.output, utterances, Progress)
+    utterances = _Counted(Manifest(args.manifest), None if chosen.takes_members else args.format)
+    _writer(args)(args.output, utterances, Progress)
     if utterances.keys and not chosen.keeps_extra:
         say(f"{args.format} has no place for {', '.join(sorted(utterances.keys))}: left out")
     say(f"{args.output}: {utterances}")
     return OK
 
 
+def _writer(args: argparse.Namespace) -> Callable[[Path, Iterable[Utterance], Bars], None]:
+    """What writes the format, as the arguments have it."""
+    if args.format != "webdataset":
+        if args.megabytes is not None:
+            raise InputError("--megabytes is for webdataset; other formats have no shards")
+        return FORMATS[args.format].write
+    if args.manifest.resolve().is_relative_to(args.output.resolve()):
+        raise InputError(
+            f"--output {args.output} holds {args.manifest} and would replace it; name another"
+        )
+    if args.megabytes is None:
+        return write_shards
+    return partial(write_shards, megabytes=args.megabytes)
+
+
 class _Counted:
     """Utterances, and figures of them from when they were last gone through.
+
+    Args:
+        utterances: to go through.
+        outside: a format that members of shards have no place in; None if there is no such.
 
     Attributes:
         keys: that have no meaning here.
     """
 
-    def __init__(self, utterances: Iterable[Utterance]) -> None:
-        self._utterances = utterances
+    def __init__(self, utterances: Iterable[Utterance], outside: str | None = None) -> None:
+        self._utterances, self._outside = utterances, outside
         self._count, self._seconds = 0, 0.0
         self.keys: set[str] = set()
 
     def __iter__(self) -> Iterator[Utterance]:
         self._count, self._seconds, self.keys = 0, 0.0, set()
         for utterance in self._utterances:
+            if self._outside and (member := member_of(utterance.audio)) is not None:
+                raise InputError(
+                    f"{self._outside} has no place for audio in shards, such as {member}: unpack "
+                    "them (tar -xf), or export the manifest that they were made of"
+                )
             self._count += 1
             self._seconds += utterance.duration
             self.keys.update(utterance.extra)

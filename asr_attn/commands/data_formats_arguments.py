@@ -6,7 +6,7 @@ What a command needs is imported when it runs.
 import argparse
 from pathlib import Path
 
-from asr_attn.commands.arguments import Commands
+from asr_attn.commands.arguments import Commands, positive_int
 from asr_attn.data.formats.catalogue import MEANINGS
 
 _IMPORT = """\
@@ -18,6 +18,8 @@ formats:
 The source is a file or a folder, as the format has it. huggingface also takes names, with the
 library datasets: hf:NAME:SPLIT or hf:NAME:CONFIG:SPLIT on the hub, hf:FOLDER or hf:FOLDER:SPLIT of
 save_to_disk; their audio is written to a folder beside the manifest, called as it is and -audio.
+webdataset takes a folder of tar files, one of them, or a pattern in quotes; the audio stays in
+them, and the manifest says where.
 
 Audio stays where it is otherwise. Durations that the format does not give are read from the files.
 What has no meaning here is kept in the manifest. All faults are told, and then nothing is written.
@@ -31,6 +33,7 @@ examples:
   asr-attn data import csv list.csv --columns audio=file text=words --output train.jsonl
   asr-attn data import huggingface my-data/train --columns text=words --output train.jsonl
   asr-attn data import huggingface hf:my-name/my-data:train --output train.jsonl
+  asr-attn data import webdataset 'shards/train-*.tar' --output train.jsonl
 
 exit codes:
   0  done
@@ -43,7 +46,8 @@ formats:
 {formats}
 
 kaldi makes a folder; lhotse a folder of recordings and supervisions, or cuts if the name ends in
-.jsonl or .jsonl.gz; huggingface a folder with metadata.jsonl. commonvoice and huggingface want the
+.jsonl or .jsonl.gz; huggingface a folder with metadata.jsonl; webdataset a folder of tar files, and
+in it manifest.jsonl to train from. commonvoice and huggingface want the
 audio beside the list: it is copied there, and must be whole files. Paths are absolute where the
 other program would look for relative ones elsewhere than beside the list (kaldi, lhotse, nemo).
 """
@@ -53,6 +57,7 @@ examples:
   asr-attn data export lhotse train.jsonl --output cuts_train.jsonl.gz
   asr-attn data export nemo train.jsonl --output train_manifest.json
   asr-attn data export huggingface train.jsonl --output my-data/train
+  asr-attn data export webdataset train.jsonl --output shards/train --megabytes 1000
 
 exit codes:
   0  done
@@ -113,6 +118,12 @@ def _add_export(commands: Commands) -> None:
     parser.add_argument("manifest", metavar="MANIFEST", type=Path, help="manifest to read")
     parser.add_argument(
         "--output", metavar="PATH", type=Path, required=True, help="file or folder to write"
+    )
+    parser.add_argument(
+        "--megabytes",
+        metavar="N",
+        type=positive_int,
+        help="size of a tar file of webdataset, at most (default 500)",
     )
 
 

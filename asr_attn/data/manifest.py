@@ -4,7 +4,8 @@
 
 `id`, `audio`, `text` and `duration` (seconds) are needed; `offset` (seconds), `speaker` and
 `language` are optional; any other key is kept as it is. `audio` is absolute or relative to the
-folder of the manifest. A recording without speech has the text "".
+folder of the manifest; it may name a member of a tar file (see `audio.shards`). A recording without
+speech has the text "".
 """
 
 import io
@@ -17,6 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
+from asr_attn.audio.shards import file_on_disk, member_of
 from asr_attn.data.faults import Faults
 from asr_attn.data.fields import KNOWN_KEYS, record_faults
 from asr_attn.data.ids import Ids
@@ -26,6 +28,8 @@ from asr_attn.files import atomic_path
 
 _KNOWN_FILES = 1 << 16
 """Audio files that are remembered to be there."""
+_KNOWN_SHARDS = 1 << 10
+"""The same of shards, each of which has many members."""
 _NOTHING: Mapping[str, Any] = {}
 """Shared by all utterances that have no keys of their own."""
 
@@ -36,7 +40,7 @@ class Utterance:
 
     Attributes:
         id: unique within a manifest.
-        audio: the file.
+        audio: the file, or the member of a shard.
         text: the words; "" if there are none.
         duration: seconds.
         offset: seconds from the start of the file to the start of the utterance.
@@ -99,6 +103,7 @@ class Manifest:
         self._folder = str(self._path.parent.resolve())
         self._kept: bytes | None = None
         self._find = lru_cache(_KNOWN_FILES)(self._looked_up)
+        self._is_file = lru_cache(_KNOWN_SHARDS)(lambda path: os.path.isfile(path))  # noqa: PTH113
 
     def __iter__(self) -> Iterator[Utterance]:
         """Yields the utterances.
@@ -159,12 +164,13 @@ class Manifest:
         if not isinstance(audio, str) or not audio or self._find(audio) is not None:
             return []
         hint = '; write paths with "/"' if "\\" in audio else ""
-        return [f"there is no audio file {audio}{hint}"]
+        what = "audio file" if member_of(audio) is None else "shard"
+        return [f"there is no {what} {file_on_disk(audio)}{hint}"]
 
     def _looked_up(self, audio: str) -> Path | None:
         """The file that a line names; None: there is none."""
         full = os.path.normpath(os.path.join(self._folder, audio))  # noqa: PTH118 (for speed)
-        return Path(full) if os.path.isfile(full) else None  # noqa: PTH113
+        return Path(full) if self._is_file(file_on_disk(full)) else None
 
     def _utterance(self, record: dict[str, Any]) -> Utterance:
         audio = self._find(record["audio"])
@@ -216,7 +222,7 @@ def _lines(path: Path, utterances: Iterable[Utterance], ids: Ids) -> Iterator[by
     prefix = lru_cache(_KNOWN_FILES)(lambda place: _prefix(place, folder))
     for utterance in utterances:
         where = f"{path}: utterance {utterance.id!r}"
-        place, name = os.path.split(utterance.audio)
+        place, name = _place(utterance.audio)
         record = _record(utterance, prefix(place) + name)
         faults = ["extra has a key that is no string" for key in record if not isinstance(key, str)]
         faults = faults or record_faults(record)
@@ -241,6 +247,15 @@ def _written_ids(path: Path) -> Iterator[tuple[str, None]]:
     with path.open("rb") as stream:
         for line in stream:
             yield json.loads(line)["id"], None
+
+
+def _place(audio: Path) -> tuple[str, str]:
+    """The folder of a file or of a shard, and what follows it in a path, with /."""
+    member = member_of(audio)
+    if member is None:
+        return os.path.split(audio)
+    place, name = os.path.split(member.shard)
+    return place, f"{name}/{member.inside}"
 
 
 def _prefix(place: str, folder: Path) -> str:

@@ -97,3 +97,36 @@ def test_help_shows_formats_and_examples(asr, refused):
         assert f"asr-attn data {command} kaldi" in shown
         assert "commonvoice  train.tsv" in shown
     assert "--output" in refused("data", "export", "kaldi", "x")
+
+
+def test_shards_are_used_like_files(data, asr, manifest, model_file, tmp_path):
+    shards = tmp_path / "shards"
+    code, told = data("export", "webdataset", manifest, "--output", shards, "--megabytes", 1)
+    assert (code, told) == (0, f"asr-attn: {shards}: 5 utterances, 0.00 h\n")
+    again = tmp_path / "again.jsonl"
+    assert data("import", "webdataset", shards / "*.tar", "--output", again)[0] == 0
+    texts = []
+    for listed in (manifest, shards / "manifest.jsonl", again):
+        code, out, _ = asr("transcribe", model_file, listed)
+        assert code == 0
+        texts.append(out)
+    assert texts[0] == texts[1] == texts[2]
+    (shards / "000000.tar").write_bytes((shards / "000000.tar").read_bytes()[:15000])
+    report = asr("data", "check", again, "--format", "json", "--jobs", 1, "--no-duplicates")[1]
+    found = {
+        f["id"]: f["what"] for f in json.loads(report)["findings"] if f["kind"] == "unreadable"
+    }
+    assert set(found) == {"u0", "u1", "u2"}
+    assert f"u0.wav in {shards / '000000.tar'} is not all there" in found["u0"]
+    for name in ("kaldi", "nemo", "huggingface"):
+        code, told = data("export", name, again, "--output", tmp_path / "x")
+        assert code == 2
+        assert f"{name} has no place for audio in shards, such as u4.wav in {shards}" in told
+    assert data("export", "csv", again, "--output", tmp_path / "x.csv")[0] == 0
+    assert data("import", "csv", tmp_path / "x.csv", "--output", tmp_path / "x.jsonl")[0] == 0
+    assert read_manifest(tmp_path / "x.jsonl") == read_manifest(again)
+    code, told = data("export", "webdataset", again, "--output", tmp_path)
+    assert (code, told.count("\n")) == (2, 1)
+    assert "would replace it; name another" in told
+    code, told = data("export", "csv", again, "--output", tmp_path / "y.csv", "--megabytes", 1)
+    assert "--megabytes is for webdataset" in told

@@ -7,5 +7,6 @@ MEANINGS = {
     "commonvoice": "train.tsv, dev.tsv, ... of Common Voice, beside its folder clips",
     "csv": "table with a header: .csv (commas) or .tsv (tabs), .gz after it or not",
     "huggingface": "folder in the AudioFolder layout (metadata.csv or metadata.jsonl)",
+    "webdataset": "tar files (shards) with KEY.flac, wav, ... beside KEY.json or KEY.txt",
 }
 """What each format is, by its name."""

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from asr_attn.audio.shards import file_on_disk
 from asr_attn.data.faults import Faults
 from asr_attn.data.fields import KNOWN_KEYS, kind_of, record_faults
 from asr_attn.data.formats.sounds import file_durations, file_names
@@ -169,7 +170,7 @@ class _Files:
         path = Path(audio).expanduser() if audio.startswith("~/") else Path(audio)
         try:
             place = Path(os.path.normpath(self._folder / path))
-            return place if place.is_file() else None
+            return place if Path(file_on_disk(str(place))).is_file() else None
         except ValueError:  # a zero byte
             return None
 

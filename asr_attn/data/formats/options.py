@@ -1,10 +1,14 @@
 """What readers and writers of formats can be told beside the path."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from asr_attn.data.progress import Bars, no_bars
+
+
+def _say_nothing(message: str) -> None:
+    """Nobody listens."""
 
 
 @dataclass(frozen=True)
@@ -16,9 +20,11 @@ class Options:
         columns: of a table, the column of each key of a manifest; others are found by their names.
         store: folder to make for audio that is in no file yet.
         bars: show how far it is.
+        say: tells what is no fault, such as what was left out.
     """
 
     audio_folder: Path | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     store: Path | None = None
     bars: Bars = no_bars
+    say: Callable[[str], None] = _say_nothing

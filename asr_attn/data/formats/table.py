@@ -14,6 +14,8 @@ from asr_attn.data.formats import (
     lhotse_writer,
     nemo,
     tables,
+    webdataset,
+    webdataset_writer,
 )
 from asr_attn.data.formats.options import Options
 from asr_attn.data.manifest import Utterance
@@ -29,12 +31,14 @@ class Format:
         write: Writes one, which may be gone through several times; it appears whole or not at all.
         has_columns: Whether columns can be chosen when it is read.
         keeps_extra: Whether keys without a meaning have a place in it.
+        takes_members: Whether audio may be in shards when it is written.
     """
 
     read: Callable[[Path, Options], Iterator[Utterance]]
     write: Callable[[Path, Iterable[Utterance], Bars], None]
     has_columns: bool = False
     keeps_extra: bool = True
+    takes_members: bool = False
 
 
 FORMATS: Mapping[str, Format] = {
@@ -42,7 +46,8 @@ FORMATS: Mapping[str, Format] = {
     "lhotse": Format(lhotse.read, lhotse_writer.write),
     "nemo": Format(nemo.read, nemo.write),
     "commonvoice": Format(common_voice.read, common_voice.write),
-    "csv": Format(tables.read, tables.write, has_columns=True),
+    "csv": Format(tables.read, tables.write, has_columns=True, takes_members=True),
     "huggingface": Format(hugging_face.read, audio_folder.write, has_columns=True),
+    "webdataset": Format(webdataset.read, webdataset_writer.write, takes_members=True),
 }
 """The names are those of `catalogue.MEANINGS`."""

@@ -2,7 +2,6 @@
 
 import hashlib
 import multiprocessing
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -14,11 +13,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from asr_attn.audio.reading import END_TOLERANCE, audio_duration, read_audio
+from asr_attn.audio.reading import END_TOLERANCE, audio_duration, duration_and_rate, read_audio
 from asr_attn.data.manifest import Utterance
 from asr_attn.errors import AudioError, InputError
 from asr_attn.evaluation.datacheck.fingerprint import RATE, SPEEDS, Words, fingerprint
@@ -87,8 +85,8 @@ def listen(utterances: Iterable[Utterance], jobs: int, fingerprints: bool) -> It
 def hear(part: Part, fingerprints: bool) -> Sound:
     """Listen to one utterance: all that its file holds of it."""
     try:
-        rate = file_rate(part.audio)
-        available = audio_duration(part.audio) - part.offset
+        seconds, rate = duration_and_rate(part.audio)
+        available = seconds - part.offset
         if available <= 0:
             return Sound(rate=rate, available=available)
         samples = read_audio(part.audio, rate, part.offset, heard_duration(part, available))
@@ -117,19 +115,6 @@ def samples_of(part: Part) -> NDArray[np.float32]:
     """Samples of an utterance that was heard, at the rate of fingerprints."""
     available = audio_duration(part.audio) - part.offset
     return read_audio(part.audio, RATE, part.offset, heard_duration(part, available))
-
-
-def file_rate(path: Path) -> int:
-    """Samples per second of a file.
-
-    Raises:
-        AudioError: the file cannot be read.
-    """
-    try:
-        return int(soundfile.info(str(path) if os.name == "nt" else os.fsencode(path)).samplerate)
-    except (soundfile.SoundFileError, TypeError, OSError):
-        audio_duration(path)  # says in words what is wrong
-        raise AudioError(f"{path} cannot be opened; convert it to wav or flac") from None
 
 
 def in_processes(function: Callable[[T], R], items: Iterable[T], jobs: int) -> Iterator[R]:

@@ -24,6 +24,7 @@ TARGETS = {
     "commonvoice": "train.tsv",
     "csv": "list.csv",
     "huggingface": "hf",
+    "webdataset": "shards",
 }
 
 
@@ -44,7 +45,9 @@ def peak(found: list[int]) -> Iterator[None]:
     tracemalloc.stop()
 
 
-@pytest.mark.parametrize("name", ["lhotse", "nemo", "commonvoice", "csv", "huggingface"])
+@pytest.mark.parametrize(
+    "name", ["lhotse", "nemo", "commonvoice", "csv", "huggingface", "webdataset"]
+)
 def test_memory_does_not_grow_with_the_list(audio, tmp_path, name):
     imported, exported = [], []
     for count in (50, 450):
