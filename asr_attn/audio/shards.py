@@ -2,7 +2,9 @@
 
 `train/000012.tar/1536+40211/a-1.flac` is the member `a-1.flac` of `train/000012.tar`, as if that
 were a folder; its 40211 bytes begin at byte 1536. So any list of paths can name members, reading
-one is a seek and a read, and nothing is kept between reads: processes need not know of each other.
+one is a seek and a read, and nothing is kept between reads: processes need not know of each other,
+and memory does not grow with the shards. In a list of a million utterances, each takes 864 bytes
+(750 if the audio is in files, whose paths are shorter).
 
 Bytes at a place say nothing of what they are, but the member's header, which comes before them,
 does: a shard that was written anew is an error, and never another recording.

@@ -62,7 +62,8 @@ class _Deliver(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *scales: Tensor) -> Any:
         gradients, ctx.gradients = ctx.gradients, None
-        return (None, None, *(gradient.mul_(scales[0]) for gradient in gradients))
+        # not in place: two parameters that are added up have one and the same gradient
+        return (None, None, *(gradient * scales[0] for gradient in gradients))
 
 
 def loss_with_gradients(
@@ -72,7 +73,7 @@ def loss_with_gradients(
 
     Args:
         value: () of the loss.
-        gradients: one for each parameter; they are changed.
+        gradients: one for each parameter.
         parameters: what the loss is to depend on.
     """
     loss = _Deliver.apply(value.detach(), gradients, *parameters)
