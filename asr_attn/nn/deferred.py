@@ -1,4 +1,4 @@
-"""Linear maps of a loop whose gradients are computed once, for all steps together."""
+"""Products of a loop whose gradients are computed once, for all steps together."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -10,26 +10,25 @@ LstmCell: TypeAlias = Callable[[Tensor, tuple[Tensor, Tensor]], tuple[Tensor, Te
 """From input (B, I), and hidden state and cell (B, O) each, to new ones."""
 
 
-def deferred_linear(weight: Tensor, bias: Tensor) -> Callable[[Tensor], Tensor]:
-    """A linear map for one loop over time.
+def deferred_product(values: Tensor) -> Callable[[Tensor], Tensor]:
+    """Products with the same matrices at every step of a loop: weights of a layer, or a memory.
 
-    Autograd adds an outer product to the gradient of the weight at every step, which moves the
-    whole weight through memory each time: in a decoder that took most of the time of training. Here
-    each step only notes what it multiplied, and the gradient is one product of all that.
+    Autograd adds an outer product to the gradient of the matrices at every step, which moves all of
+    it through memory each time. Here each step only notes what it multiplied, and the gradient is
+    one product of all that.
 
     Args:
-        weight: (O, I).
-        bias: (O,).
+        values: (..., S, D).
 
     Returns:
-        A function from (B, I) to (B, O), for any number of calls within one forward pass.
+        A function from (..., N, S) to (..., N, D), for any number of calls within one forward pass.
     """
     steps = _Steps()
-    token = _Collect.apply(weight, bias, steps)
-    weight, bias = weight.detach(), bias.detach()
+    token = _Collect.apply(values, steps)
+    values = values.detach()
 
-    def apply(x: Tensor) -> Tensor:
-        output: Tensor = _Note.apply(x, weight, bias, token, steps)
+    def apply(weights: Tensor) -> Tensor:
+        output: Tensor = _Note.apply(weights, values, token, steps)
         return output
 
     return apply
@@ -44,69 +43,7 @@ class _Steps:
 
 
 class _Note(torch.autograd.Function):
-    """A linear map that leaves the gradients of its weights to ``_Collect``."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, token: Tensor, steps: _Steps
-    ) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.steps = steps
-        return nn.functional.linear(x, weight, bias)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
-        x, weight = ctx.saved_tensors
-        ctx.steps.inputs.append(x)
-        ctx.steps.gradients.append(gradients[0])
-        # of the token there is nothing to say: what counts is that it waits for all steps
-        return gradients[0] @ weight, None, None, None, None
-
-
-class _Collect(torch.autograd.Function):
-    """Gives the token of a loop; on the way back it comes after all steps that were given it."""
-
-    @staticmethod
-    def forward(ctx: Any, weight: Tensor, bias: Tensor, steps: _Steps) -> Tensor:
-        ctx.save_for_backward(weight)
-        ctx.steps = steps
-        return weight.new_zeros(())
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
-        steps: _Steps = ctx.steps
-        if not steps.inputs:
-            (weight,) = ctx.saved_tensors
-            return torch.zeros_like(weight), weight.new_zeros(len(weight)), None
-        inputs, found = torch.cat(steps.inputs), torch.cat(steps.gradients)
-        steps.inputs.clear()
-        steps.gradients.clear()
-        return found.T @ inputs, found.sum(0), None
-
-
-def deferred_product(values: Tensor) -> Callable[[Tensor], Tensor]:
-    """Products with one batch of matrices in one loop over time, such as contexts of attention.
-
-    Args:
-        values: (..., S, D).
-
-    Returns:
-        A function from weights (..., 1, S) to (..., 1, D), for any number of calls within one
-        forward pass. The gradient of the values is computed once, see ``deferred_linear``.
-    """
-    steps = _Steps()
-    token = _CollectProducts.apply(values, steps)
-    values = values.detach()
-
-    def apply(weights: Tensor) -> Tensor:
-        output: Tensor = _NoteProduct.apply(weights, values, token, steps)
-        return output
-
-    return apply
-
-
-class _NoteProduct(torch.autograd.Function):
-    """A product that leaves the gradient of its second factor to ``_CollectProducts``."""
+    """A product that leaves the gradient of its second factor to ``_Collect``."""
 
     @staticmethod
     def forward(ctx: Any, weights: Tensor, values: Tensor, token: Tensor, steps: _Steps) -> Tensor:
@@ -119,11 +56,12 @@ class _NoteProduct(torch.autograd.Function):
         weights, values = ctx.saved_tensors
         ctx.steps.inputs.append(weights)
         ctx.steps.gradients.append(gradients[0])
+        # of the token there is nothing to say: what counts is that it waits for all steps
         return gradients[0] @ values.mT, None, None, None
 
 
-class _CollectProducts(torch.autograd.Function):
-    """As ``_Collect``."""
+class _Collect(torch.autograd.Function):
+    """Gives the token of a loop; on the way back it comes after all steps that were given it."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, steps: _Steps) -> Tensor:
@@ -144,13 +82,12 @@ class _CollectProducts(torch.autograd.Function):
 
 def deferred_lstm_cell(cell: nn.LSTMCell) -> LstmCell:
     """An LSTM cell for one loop over time: as ``cell``, with its gradients computed at the end."""
-    linear = deferred_linear(
-        torch.cat([cell.weight_ih, cell.weight_hh], dim=1), cell.bias_ih + cell.bias_hh
-    )
+    bias = cell.bias_ih + cell.bias_hh
+    product = deferred_product(torch.cat([cell.weight_ih, cell.weight_hh], dim=1).T)
 
     def step(x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         hidden, memory = state
-        gates = linear(torch.cat([x, hidden], dim=1))
+        gates = product(torch.cat([x, hidden], dim=1)) + bias
         found: tuple[Tensor, Tensor] = _Gates.apply(gates, memory)
         return found
 
