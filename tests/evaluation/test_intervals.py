@@ -82,27 +82,35 @@ def test_intervals_hold_the_true_rate_as_often_as_they_say():
     assert abs(np.mean(held) - 0.95) < 3 * math.sqrt(0.95 * 0.05 / 300)
 
 
-def test_the_interval_is_the_one_of_scipy():
-    random = np.random.default_rng(3)
-    words = random.integers(3, 9, 150)
-    errors = random.binomial(words, random.beta(0.2, 3.8, 150))
-    level = 2 * norm.cdf(math.sqrt(150 / 149) * t.ppf(0.975, 149)) - 1
-    reference = bootstrap(
-        (errors, words),
-        lambda e, w, axis: e.sum(axis=axis) / w.sum(axis=axis),
+def interval_of_scipy(columns, statistic):
+    """Ends of scipy's BCa interval of columns (N,) each, expanded as Student does."""
+    count = len(columns[0])
+    reach = math.sqrt(count / (count - 1)) * t.ppf(0.975, count - 1)
+    found = bootstrap(
+        columns,
+        statistic,
         paired=True,
         method="BCa",
-        confidence_level=level,
+        confidence_level=2 * norm.cdf(reach) - 1,
         n_resamples=9999,
         batch=1000,
         random_state=np.random.default_rng(0),
     ).confidence_interval
+    return found.low, found.high
+
+
+def test_the_interval_is_the_one_of_scipy():
+    random = np.random.default_rng(3)
+    words = random.integers(3, 9, 150)
+    errors = random.binomial(words, random.beta(0.2, 3.8, 150))
+    low, high = interval_of_scipy(
+        (errors, words), lambda e, w, axis: e.sum(axis=axis) / w.sum(axis=axis)
+    )
     found = bca_interval(bootstrap_rates(errors, words), *rate_and_pull(errors, words))
-    width = reference.high - reference.low
-    assert found.low == pytest.approx(reference.low, abs=0.04 * width)
-    assert found.high == pytest.approx(reference.high, abs=0.04 * width)
+    assert found.low == pytest.approx(low, abs=0.04 * (high - low))
+    assert found.high == pytest.approx(high, abs=0.04 * (high - low))
     middle = percentile_interval(bootstrap_rates(errors, words))
-    assert found.high > middle.high + 0.04 * width  # errors are skewed, and it shows
+    assert found.high > middle.high + 0.04 * (high - low)  # errors are skewed, and it shows
 
 
 def test_exact_intervals_leave_the_tails_they_say():
