@@ -2,8 +2,9 @@
 
 import argparse
 import json
+from pathlib import Path
 
-from asr_attn.commands.terminal import opened, say
+from asr_attn.commands.terminal import opened, refuse_overwriting, say
 from asr_attn.errors import InputError
 from asr_attn.zoo import model_card, packaged_model, packaged_models
 
@@ -53,18 +54,23 @@ def pack(args: argparse.Namespace) -> int:
 
     Raises:
         CheckpointError: there is no such model.
-        InputError: a weight is too large for 16 bits, or the file cannot be written.
+        InputError: a weight is too large for 16 bits, or the file cannot be written or is the model
+            itself.
     """
     import torch
 
-    from asr_attn.checkpoint import load_model, save_model
+    from asr_attn.checkpoint import MODEL_FILE, load_model, save_model
 
-    model = load_model(args.checkpoint)
+    source: Path = args.checkpoint
+    refuse_overwriting({"--output": args.output}, [source, source / MODEL_FILE])
+    if args.output.is_dir():
+        raise InputError(f"--output {args.output} is a folder; name a file, such as my.safetensors")
+    model = load_model(source)
     largest = torch.finfo(torch.float16).max
     for name, tensor in model.network.state_dict().items():
         if tensor.is_floating_point() and tensor.numel() and tensor.abs().max() > largest:
             raise InputError(
-                f"{args.checkpoint}: its weight {name} has values above {largest:g}, the most that "
+                f"{source}: its weight {name} has values above {largest:g}, the most that "
                 "16 bits can hold; hand on the file as it is"
             )
     save_model(args.output, model, torch.float16)

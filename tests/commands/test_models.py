@@ -52,6 +52,9 @@ def test_a_packed_model_has_half_the_size_and_the_weights_rounded(asr, refused, 
     code, _, err = asr("pack", model_file, "--output", output)
     assert code == 0
     assert "parameters" in err
+    for source in (model_file, model_file.parent):
+        assert "is read by this command" in refused("pack", source, "--output", model_file)
+    assert "is a folder" in refused("pack", model_file, "--output", model_file.parent)
     weights = safetensors.torch.load_file(str(output))
     before = load_model(model_file).network.state_dict()
     packed = load_model(output).network.state_dict()

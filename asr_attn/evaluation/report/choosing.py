@@ -46,7 +46,7 @@ def choose(subjects: Sequence[Subject], count: int) -> dict[int, list[str]]:
 
 def _lists(subjects: Sequence[Subject]) -> dict[str, list[int]]:
     """Utterances by what makes them worth a look, the foremost first."""
-    errors = np.stack([_errors(subject) for subject in subjects])
+    errors = np.stack([subject.evaluation.scores.errors for subject in subjects])
     surprise = np.stack([subject.surprise for subject in subjects]).max(axis=0)
     worst = errors.max(axis=0)
     doubted = [any(s.transcripts[i].doubts for s in subjects) for i in range(len(worst))]
@@ -60,11 +60,6 @@ def _lists(subjects: Sequence[Subject]) -> dict[str, list[int]]:
         found["differing"] = _foremost(apart, apart > 0)
     found["right"] = _spread(np.flatnonzero(worst == 0))
     return found
-
-
-def _errors(subject: Subject) -> NDArray[np.int64]:
-    scores = subject.evaluation.scores
-    return scores.errors
 
 
 def _foremost(values: NDArray[np.generic], some: NDArray[np.bool_]) -> list[int]:
