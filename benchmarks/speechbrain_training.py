@@ -2,10 +2,10 @@ r"""Speed of training beside SpeechBrain's: the same network on the same batches
 
 Both sides are a strided convolution, a bidirectional LSTM listener that halves the steps once more
 after its first layer, an LSTM decoder with location-aware attention and a CTC head, of the sizes of
-`experiment=mini_librispeech tokenizer=unigram tokenizer.size=300 model.encoder.stride=3`, but
-without that model's two layers of self-attention, and with attention as wide as the memory:
-SpeechBrain gives its context that width. A step is features, SpecAugment, both losses, their
-gradients, clipping and AdamW; what goes before (reading and varying audio) is left out.
+`experiment=mini_librispeech`, but without that model's two layers of self-attention, and with
+attention as wide as the memory: SpeechBrain gives its context that width. A step is features,
+SpecAugment, both losses, their gradients, clipping and AdamW; what goes before (reading and varying
+audio) is left out.
 
 SpeechBrain's side is made of its own modules, as its LibriSpeech recipe `seq2seq` uses them. It
 computes in float32, as that recipe does; ours in float32 and in what `trainer.precision=auto` is.

@@ -14,12 +14,12 @@ from asr_attn.data.manifest import Utterance, write_manifest
 from asr_attn.evaluation.result_files import pair_results
 
 ROOT = Path(__file__).parents[2]
-RECIPE = ROOT / "recipes" / "mini_librispeech"
+BENCHMARKS = ROOT / "benchmarks"
 TEXT = "northanger abbey went out to see who was at the door by half past nine"
 
 
 @pytest.mark.parametrize(
-    "script", [RECIPE / "speechbrain_baseline.py", ROOT / "benchmarks" / "speechbrain_training.py"]
+    "script", [BENCHMARKS / f"speechbrain_{name}.py" for name in ("baseline", "training")]
 )
 def test_says_what_is_missing(script, monkeypatch):
     for name in [name for name in sys.modules if name.startswith("speechbrain")]:
@@ -33,7 +33,7 @@ def test_says_what_is_missing(script, monkeypatch):
 @pytest.fixture
 def systems(monkeypatch):
     pytest.importorskip("speechbrain")
-    monkeypatch.syspath_prepend(str(RECIPE))
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
     import speechbrain_systems
 
     monkeypatch.setattr(speechbrain_systems, "SMOOTHING", 0.0)

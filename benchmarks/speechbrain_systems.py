@@ -13,6 +13,8 @@ Made of SpeechBrain's own modules, losses, schedules and searches, with the sett
   which would halve the number of batches.
 - `Transformer` is updated after two batches: with as many utterances as its recipe has in each
   update, more than 128, five hours would be eleven updates.
+- `Crdnn` is validated by greedy search, not by a beam of 80, so that its time is spent on training,
+  and its beam search goes without the penalty on coverage.
 - No language model, in the search neither.
 """
 

@@ -14,7 +14,7 @@ not count. Computes in float32 on the CPU, as those recipes do by default.
 SpeechBrain is not among the requirements: pip install speechbrain==1.1.2
 
 Examples:
-  python recipes/mini_librispeech/speechbrain_baseline.py crdnn --minutes 240 --output runs/crdnn
+  python benchmarks/speechbrain_baseline.py crdnn --minutes 240 --output runs/crdnn
   asr-attn evaluate runs/mini-librispeech/DATE data/mini_librispeech/test.jsonl \
       --hypotheses ours.jsonl
   asr-attn compare runs/crdnn/greedy.jsonl ours.jsonl
