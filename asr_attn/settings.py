@@ -59,7 +59,8 @@ class TrainingConfig:
     guided_attention: float = 1.0
     """Weight of a loss on attention far from the diagonal; it falls to 0 by ``guided_until``."""
     guided_until: float = 0.5
-    """Share of the training after which attention is not guided any more."""
+    """Share of attention's own training, which follows ``ctc_warmup``, after which it is not guided
+    any more."""
     monotonicity: float = 0.0
     """Weight of a loss on attention that moves back."""
     score_function: float = 0.1

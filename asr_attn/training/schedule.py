@@ -1,8 +1,8 @@
-"""The learning rate as a function of the step and of the share of the training that is over."""
+"""What changes in the course of the training: the learning rate and the guidance of attention."""
 
 import math
 
-from asr_attn.settings import ScheduleConfig
+from asr_attn.settings import ScheduleConfig, TrainingConfig
 
 
 def learning_rate_factor(config: ScheduleConfig, step: int, progress: float) -> float:
@@ -28,3 +28,25 @@ def learning_rate_factor(config: ScheduleConfig, step: int, progress: float) -> 
         case _:
             decay = 1.0
     return warmup * decay
+
+
+def attention_progress(progress: float, ctc_warmup: float) -> float:
+    """Share of attention's own training that is over, 0 to 1.
+
+    Args:
+        progress: share of the whole training that is over.
+        ctc_warmup: share of it that learns by CTC alone, below 1.
+    """
+    return min(max((progress - ctc_warmup) / (1.0 - ctc_warmup), 0.0), 1.0)
+
+
+def guidance_at(progress: float, config: TrainingConfig) -> float:
+    """Weight of the guided-attention loss, falling from its full value to 0.
+
+    Args:
+        progress: share of attention's own training that is over.
+        config: what is learnt.
+    """
+    if progress >= config.guided_until:
+        return 0.0
+    return config.guided_attention * (1.0 - progress / config.guided_until)

@@ -32,6 +32,7 @@ from asr_attn.training.loss import (
     targets_of,
 )
 from asr_attn.training.processes import of_all_processes
+from asr_attn.training.schedule import attention_progress, guidance_at
 from asr_attn.training.splitting import BatchSplitter
 
 
@@ -186,16 +187,15 @@ class RecognizerTask(AveragedTask):
             loss = loss + (config.ctc_weight if self.attention_has_begun else 1.0) * ctc
         if self.attention_has_begun:
             inputs, targets = targets_of(tokens, self.device)
-            begun = max(config.ctc_warmup, 1e-9)
-            rise = (self.progress_at(batch_idx) - begun) / (1.0 - begun)
+            progress = attention_progress(self.progress_at(batch_idx), config.ctc_warmup)
             output = self.network.speller(
-                memory, lengths, inputs, config.scheduled_sampling * min(max(rise, 0.0), 1.0)
+                memory, lengths, inputs, config.scheduled_sampling * progress
             )
             attention = ends * attention_loss(output.logits, targets, config.label_smoothing)
             losses["train/attention_loss"] = attention
             loss = loss + (1.0 - config.ctc_weight) * attention
             counts = torch.tensor([len(row) + 1 for row in tokens], device=self.device)
-            guidance = self._guidance(self.progress_at(batch_idx))
+            guidance = guidance_at(progress, config)
             if guidance > 0:
                 guided = ends * guided_attention_loss(output.weights, counts, lengths)
                 loss = loss + guidance * guided
@@ -215,13 +215,6 @@ class RecognizerTask(AveragedTask):
         # torch was seeded for this step; nothing is taken from its numbers
         random = np.random.default_rng(torch.initial_seed())
         return [tokenizer.sample(text, self.sampling, random) for text in texts]
-
-    def _guidance(self, progress: float) -> float:
-        """Weight of the guided-attention loss, falling from its full value to 0."""
-        config = self.training_config
-        if progress >= config.guided_until:
-            return 0.0
-        return config.guided_attention * (1.0 - progress / config.guided_until)
 
     def _log(self, name: str, value: Tensor | float, size: int, bar: bool = False) -> None:
         self.log(name, value, batch_size=size, prog_bar=bar, on_step=bar, on_epoch=True)

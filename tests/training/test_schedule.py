@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr_attn.settings import DECAYS, ScheduleConfig
-from asr_attn.training.schedule import learning_rate_factor
+from asr_attn.settings import DECAYS, ScheduleConfig, TrainingConfig
+from asr_attn.training.schedule import attention_progress, guidance_at, learning_rate_factor
 
 LATE = 10_000
 
@@ -72,3 +72,21 @@ def test_a_share_that_changes_without_jumps(decay, warmup, hold, final, step, pr
     assert abs(following - value) <= 1 / (max(warmup, 1) if step < warmup else step + 1) + 1e-12
     if step >= warmup:
         assert following <= value
+
+
+def test_attention_is_guided_from_the_end_of_the_warmup():
+    """However long CTC learns alone, attention begins with all of the guidance."""
+    config = TrainingConfig(ctc_warmup=0.6, guided_attention=2.0, guided_until=0.5)
+    weights = [
+        guidance_at(attention_progress(progress, config.ctc_warmup), config)
+        for progress in (0.0, 0.6, 0.7, 0.8, 0.9, 1.0)
+    ]
+    assert weights == pytest.approx([2.0, 2.0, 1.0, 0.0, 0.0, 0.0])
+
+
+def test_without_warmup_the_training_of_attention_is_the_whole_training():
+    assert [attention_progress(share, 0.0) for share in (0.0, 0.3, 1.0)] == [0.0, 0.3, 1.0]
+
+
+def test_no_guidance_where_it_ends_at_once():
+    assert guidance_at(0.0, TrainingConfig(guided_until=0.0)) == 0.0
