@@ -172,7 +172,7 @@ class TrainerConfig:
     max_epochs: int = 30
     """Epochs of training."""
     precision: str = "auto"
-    """32-true, bf16-mixed, or auto: bf16-mixed where the processor multiplies bf16 in hardware."""
+    """32-true, bf16-mixed, or auto: bf16-mixed where it is faster."""
     accelerator: str = "auto"
     """cpu, gpu, mps or auto."""
     devices: int = 1
@@ -200,6 +200,11 @@ class TrainerConfig:
         if self.precision not in ("auto", "32-true", "bf16-mixed"):
             raise ValueError(
                 f"trainer.precision={self.precision!r} is not one of auto, 32-true, bf16-mixed"
+            )
+        if any(name in self.strategy for name in ("fsdp", "deepspeed", "model_parallel")):
+            raise ValueError(
+                f"trainer.strategy={self.strategy} shares one model out over the devices; these "
+                "models are small enough to be on each of them: use trainer.strategy=ddp"
             )
         if min(self.devices, self.num_nodes, self.accumulate_grad_batches) < 1:
             raise ValueError(

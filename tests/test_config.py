@@ -78,6 +78,7 @@ def test_every_group_has_a_choice() -> None:
         ("features.sample_rate=44100", "must be the same"),
         ("data.loading.curriculum=[{until:2,max_words:1}]", "0 < until <= 1"),
         ("training.ctc_weight=1.5", "share from 0 to 1"),
+        ("trainer.strategy=fsdp", "use trainer.strategy=ddp"),
         ("+extra=1", "extra"),
         ("epochs", "KEY=VALUE"),
         ("data.train=[a", "KEY=VALUE"),
