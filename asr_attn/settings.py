@@ -24,6 +24,9 @@ class DataConfig:
     """Manifest to train on."""
     also_train: tuple[str, ...] = ()
     """Further manifests to train on."""
+    least_confidence: float = 0.0
+    """Training utterances that a recogniser wrote down with less confidence are left out, for
+    learning from its own transcripts: what asr-attn transcribe writes is a manifest."""
     dev: str | None = None
     """Manifest to choose the best model by."""
     test: str | None = None
@@ -38,6 +41,10 @@ class DataConfig:
     """How utterances become batches."""
     digits: DigitsConfig | None = None
     """Make this synthetic set in ``folder`` first."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.least_confidence <= 1:
+            raise ValueError(f"data.least_confidence is from 0 to 1, not {self.least_confidence}")
 
 
 @dataclass(frozen=True)

@@ -97,12 +97,16 @@ def transcribe(args: argparse.Namespace) -> int:
 
 
 def record(utterance: Utterance, transcript: "Transcript") -> dict[str, Any]:
-    """A transcript as an object of JSON Lines."""
+    """A transcript as an object of JSON Lines, which is a line of a manifest as well."""
+    place: dict[str, Any] = {"offset": utterance.offset} if utterance.offset else {}
+    if utterance.speaker is not None:
+        place["speaker"] = utterance.speaker
     found: dict[str, Any] = {
         "id": utterance.id,
-        "audio": str(utterance.audio),
+        "audio": str(utterance.audio.absolute()),
         "text": transcript.text,
         "duration": round(transcript.duration, 6),
+        **place,
         "score": transcript.score,
         "log_prob": transcript.log_prob,
         "truncated": transcript.truncated,

@@ -56,6 +56,8 @@ def load_data(
     if faults:
         raise faults[0]
     train = found["train"]
+    if config.least_confidence:
+        train = _confident(train, config.least_confidence)
     names = {utterance.id for utterance in train}
     if len(names) < len(train):
         raise InputError(
@@ -63,6 +65,33 @@ def load_data(
             "manifest uses too; give them other ids"
         )
     return train, found["dev"], found["test"]
+
+
+def _confident(train: list[Utterance], least: float) -> list[Utterance]:
+    """Utterances without those that a recogniser wrote down with less confidence; says how many.
+
+    Where it heard nothing it has no confidence, and nothing is to be learnt from its word for it.
+
+    Raises:
+        InputError: a confidence is no number, or no utterance is left.
+    """
+    for utterance in train:
+        value = utterance.extra.get("confidence")
+        if value is not None and not isinstance(value, int | float):
+            raise InputError(
+                f"utterance {utterance.id!r}: its confidence is {value!r}, not a number; mend it, "
+                "or leave out data.least_confidence"
+            )
+    kept = [u for u in train if (u.extra.get("confidence", 1.0) or 0.0) >= least]
+    if not kept:
+        raise InputError(f"data.least_confidence={least:g} leaves no utterance to train on")
+    labelled = sum("confidence" in u.extra for u in train)
+    print(
+        f"note: {labelled - len(train) + len(kept)} of {labelled} utterances with a confidence are "
+        f"trained on, those of {least:g} or more (data.least_confidence)",
+        file=sys.stderr,
+    )
+    return kept
 
 
 def load_manifest(split: str, config: DataConfig, normalizer: NormalizerConfig) -> list[Utterance]:

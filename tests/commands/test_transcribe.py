@@ -6,6 +6,7 @@ import pytest
 import soundfile
 
 from asr_attn.checkpoint import save_model
+from asr_attn.data.manifest import read_manifest
 from asr_attn.recognizer import Recognizer, load
 
 RATE = 8000
@@ -39,6 +40,23 @@ def test_a_manifest_gives_ids(asr, model_file, recordings, manifest, texts):
     assert code == 0
     expected = [f"u{name}\t{texts[name]}" for name in "43210"]
     assert out.splitlines() == [*expected, f"{recordings / '2.wav'}\t{texts['2']}"]
+
+
+def test_json_lines_are_a_manifest(asr, model_file, manifest, recordings, tmp_path, monkeypatch):
+    """To learn from: wherever it lies, with the part of the recording and the speaker."""
+    parts = recordings / "parts.jsonl"
+    line = {"id": "p", "audio": "0.wav", "text": "", "duration": 0.25, "offset": 0.1}
+    parts.write_text(json.dumps({**line, "speaker": "ann"}) + "\n")
+    monkeypatch.chdir(recordings)
+    output = tmp_path / "elsewhere" / "heard.jsonl"
+    code, _, _ = asr("transcribe", model_file, "1.wav", "parts.jsonl", "--output", output)
+    assert code == 0
+    whole, part = read_manifest(output)
+    assert whole.audio == recordings.resolve() / "1.wav"
+    assert whole.offset == 0
+    assert whole.extra["confidence"] >= 0
+    assert (part.audio, part.offset) == (recordings.resolve() / "0.wav", 0.1)
+    assert (part.duration, part.speaker) == (0.25, "ann")
 
 
 def test_json_lines_hold_everything(asr, model_file, manifest, recordings, tmp_path):

@@ -1,3 +1,4 @@
+import json
 import re
 import signal
 from collections.abc import Callable
@@ -348,6 +349,33 @@ def test_further_manifests_are_trained_on_too(
     more.write_text(text.replace('"id": "u', '"id": "v'))
     _, data = set_up(replace(config, data=replace(config.data, also_train=(str(more),))))
     assert [u.id for u in data.train] == [f"{k}{i}" for k in "uv" for i in range(8)]
+
+
+def with_confidences(source: Path, target: Path, values: list[object]) -> str:
+    """A manifest of the same recordings as a recogniser would have written it."""
+    lines = [json.loads(line) for line in source.read_text().splitlines()]
+    for i, (line, value) in enumerate(zip(lines, values, strict=True)):
+        line |= {"id": f"v{i}", "audio": str(source.parent / line["audio"]), "confidence": value}
+    target.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return str(target)
+
+
+def test_what_a_recogniser_was_not_sure_of_is_not_trained_on(
+    tone_config: MakeConfig, tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = [0.2, 0.8, None, 0.79, 1.0, 0.0, 0.9, 0.1]
+    more = with_confidences(tones / "train.jsonl", tmp_path / "more.jsonl", values)
+    config = tone_config()
+    data = replace(config.data, also_train=(more,), least_confidence=0.8)
+    _, speech = set_up(replace(config, data=data))
+    assert [u.id for u in speech.train] == [*(f"u{i}" for i in range(8)), "v1", "v4", "v6"]
+    assert "3 of 8 utterances with a confidence are trained on" in capsys.readouterr().err
+    poor = with_confidences(tones / "train.jsonl", tmp_path / "poor.jsonl", [0.5] * 8)
+    with pytest.raises(InputError, match="leaves no utterance"):
+        set_up(replace(config, data=replace(data, train=poor, also_train=())))
+    wrong = with_confidences(tones / "train.jsonl", tmp_path / "wrong.jsonl", ["high"] * 8)
+    with pytest.raises(InputError, match="'v0': its confidence is 'high', not a number"):
+        set_up(replace(config, data=replace(data, also_train=(wrong,))))
 
 
 def test_a_language_model_that_cannot_be_used_is_told_before_the_training(
