@@ -1,0 +1,202 @@
+"""Measures what each choice of Mini LibriSpeech's training brings: one is changed at a time.
+
+All start from one model, that of a run whose training by CTC alone is over, and train on for eight
+epochs with attention, on one core each. What they make of dev is compared with what the unchanged
+settings make of it, on the same utterances. A run whose file is in ablation/ is not done again:
+stop it and start it as you like.
+
+Examples:
+  python recipes/mini_librispeech/ablation.py --start runs/ctc.safetensors
+  python recipes/mini_librispeech/ablation.py --start runs/ctc.safetensors ema mixing --jobs 1
+  python recipes/mini_librispeech/ablation.py      # only the table, in README.md
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asr_attn.evaluation.comparison import compare
+from asr_attn.evaluation.result_files import pair_results
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+DEV = "data/mini_librispeech/dev.jsonl"
+BEGIN, END = "<!-- ablation: made by ablation.py -->", "<!-- end of ablation -->"
+AS_IT_IS = "as_it_is"
+COMMON = (
+    "experiment=mini_librispeech",
+    "trainer=cpu",
+    "trainer.threads=1",
+    "trainer.max_epochs=8",
+    "training.ctc_warmup=0",
+    "data.loading.curriculum=[]",
+    "data.test=null",
+    "scheduler.hold=0",
+    "optimizer.lr=1e-3",
+)
+CHANGES: Mapping[str, tuple[str, ...]] = {
+    AS_IT_IS: (),
+    "no_speed": ("augmentation.speed=[1.0]",),
+    "no_volume": ("augmentation.gain_db=0",),
+    "no_vocal_tract": ("augmentation.vocal_tract=0",),
+    "no_spec_augment": ("augmentation.frequency_masks=0", "augmentation.time_masks=0"),
+    "adaptive_masks": (
+        "augmentation.time_masks_per_frame=0.03",
+        "augmentation.time_mask_share=0.04",
+    ),
+    "time_warp": ("augmentation.time_warp_frames=20",),
+    "tempo": ("augmentation.tempo=[0.9,1.0,1.1]",),
+    "pitch": ("augmentation.pitch_semitones=2",),
+    "noise": (
+        "augmentation.noise_probability=0.3",
+        "augmentation.noise_kinds=[white,pink,brown,babble]",
+    ),
+    "reverberation": ("augmentation.reverb_probability=0.2",),
+    "few_hours": ("augmentation=few_hours",),
+    "mixing": (
+        "training.align_at=[0.1]",
+        "data.loading.mixing.share=0.5",
+        "data.loading.mixing.max_words=30",
+    ),
+    "short_pieces_first": (
+        "training.align_at=[0.1]",
+        "data.loading.curriculum=[{until: 0.14, max_words: 100}, {until: 0.4, max_words: 10}]",
+    ),
+    "no_guidance": ("training.guided_attention=0",),
+    "no_ctc": ("training.ctc_weight=0", "training.align_at=[]"),
+    "intermediate_ctc": ("training.intermediate_ctc=0.3",),
+    "no_label_smoothing": ("training.label_smoothing=0",),
+    "no_scheduled_sampling": ("training.scheduled_sampling=0",),
+    "subword_sampling": ("tokenizer.sampling=0.1",),
+    "ema": ("training.ema=0.999",),
+    "one_model": ("callbacks.keep_best=1",),
+}
+"""Settings of each contestant beside the common ones."""
+
+
+def train(name: str, start: Path, runs: Path, results: Path) -> str:
+    """Train and measure one contestant; the sentence to print."""
+    if (results / f"{name}.json").exists():
+        return f"{name}: done before"
+    folder = runs / name
+    begin = [*COMMON, *CHANGES[name], f"start_from={start}", f"run_dir={folder}"]
+    overrides = [f"resume={folder}"] if (folder / "last.ckpt").exists() else begin
+    if not (folder / "finished").exists():
+        failure = _run([str(ROOT / "train.py"), *overrides])
+        if failure is not None:
+            return f"{name}: failed: {failure}"
+        (folder / "finished").touch()
+    heard = folder / "dev.jsonl"
+    evaluate = ["-m", "asr_attn.cli", "evaluate", str(folder), DEV, "--doubt-penalty", "0"]
+    failure = _run([*evaluate, "--hypotheses", str(heard)])
+    if failure is not None:
+        return f"{name}: failed: {failure}"
+    paired = pair_results([heard])
+    found = {
+        "name": name,
+        "commit": _output(["git", "rev-parse", "--short", "HEAD"]),
+        "errors": dict(zip(paired.names, paired.errors[:, 0].tolist(), strict=True)),
+        "words": dict(zip(paired.names, paired.words.tolist(), strict=True)),
+    }
+    results.mkdir(exist_ok=True)
+    (results / f"{name}.json").write_text(json.dumps(found) + "\n", encoding="utf-8")
+    return f"{name}: WER {100 * paired.errors.sum() / paired.words.sum():.2f} %"
+
+
+def _run(arguments: Sequence[str]) -> str | None:
+    """Run Python on one core; the last line of its complaint, or None."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return (done.stderr.strip().splitlines() or ["?"])[-1] if done.returncode else None
+
+
+def _output(command: Sequence[str]) -> str:
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def table(results: Sequence[Mapping[str, Any]]) -> str:
+    """A line for each contestant, the best first, with the difference that the change made."""
+    by_name = {found["name"]: found for found in results}
+    base = by_name[AS_IT_IS]
+    names = list(base["words"])
+    words = np.array([base["words"][name] for name in names])
+    before = np.array([[base["errors"][name]] for name in names])
+    rows = []
+    for name, found in by_name.items():
+        errors = np.array([[found["errors"][utterance]] for utterance in names])
+        made = compare(before, errors, words)
+        low, high = 100 * made.interval.low, 100 * made.interval.high
+        difference = f"{100 * made.difference:+.1f} ({low:+.1f} to {high:+.1f})"
+        settings = (
+            " ".join(f"`{setting}`" for setting in CHANGES[name]) or "the settings as they are"
+        )
+        rows.append((made.rate_b, name, settings, "" if name == AS_IT_IS else difference))
+    lines = [
+        f"| {settings} | {100 * rate:.1f} % | {difference} |"
+        for rate, _, settings, difference in sorted(rows)
+    ]
+    header = "| changed | dev WER | points more (95 %) |\n|---|---|---|"
+    return "\n".join([header, *lines])
+
+
+def write_table(results: Path, readme: Path) -> None:
+    """Put the table of all results between the marks in a file."""
+    found = [
+        json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))
+    ]
+    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
+    readme.write_text(f"{before}{BEGIN}\n\n{table(found)}\n\n{END}{after}", encoding="utf-8")
+
+
+def main() -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=f"contestants: {', '.join(CHANGES)}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="contestants (default: all)")
+    parser.add_argument("--start", type=Path, help="model file that all train on from")
+    parser.add_argument("--jobs", type=int, default=2, help="runs side by side (default: 2)")
+    parser.add_argument("--runs", type=Path, default=Path("runs/ablation"))
+    options = parser.parse_args()
+    unknown = [name for name in options.names if name not in CHANGES]
+    if unknown:
+        print(f"{', '.join(unknown)}: not known; known: {', '.join(CHANGES)}", file=sys.stderr)
+        return 2
+    results = HERE / "ablation"
+    if options.start is not None:
+        if not (ROOT / DEV).is_file():
+            print(f"{DEV} is missing; run prepare.py first", file=sys.stderr)
+            return 2
+        start, runs = options.start.resolve(), options.runs.resolve()
+        with ThreadPoolExecutor(options.jobs) as pool:
+            names = options.names or list(CHANGES)
+            for sentence in pool.map(lambda name: train(name, start, runs, results), names):
+                print(sentence, flush=True)
+    if not (results / f"{AS_IT_IS}.json").is_file():
+        print(f"nothing to compare with: {AS_IT_IS} has no result yet", file=sys.stderr)
+        return 2
+    write_table(results, HERE / "README.md")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

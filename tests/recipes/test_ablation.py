@@ -1,0 +1,81 @@
+"""The program that measures what each choice of Mini LibriSpeech's training brings."""
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from asr_attn.config import name_groups, register_schemas, resolve
+from asr_attn.settings import RunConfig
+
+ROOT = Path(__file__).parents[2]
+
+
+def load() -> ModuleType:
+    path = ROOT / "recipes" / "mini_librispeech" / "ablation.py"
+    spec = importlib.util.spec_from_file_location("mini_librispeech_ablation", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+ablation = load()
+
+
+def settings(*overrides: str) -> RunConfig:
+    register_schemas()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        named = name_groups([*ablation.COMMON, "run_dir=x", *overrides])
+        return resolve(compose("train", overrides=named))
+
+
+@pytest.mark.parametrize("name", ablation.CHANGES)
+def test_each_contestant_changes_the_settings(name: str) -> None:
+    assert (settings(*ablation.CHANGES[name]) != settings()) == (name != ablation.AS_IT_IS)
+
+
+def result(name: str, errors: list[int]) -> dict[str, object]:
+    names = [f"u{i}" for i in range(len(errors))]
+    words = dict.fromkeys(names, 10)
+    return {"name": name, "errors": dict(zip(names, errors, strict=True)), "words": words}
+
+
+def test_the_table_tells_what_each_change_made(tmp_path: Path) -> None:
+    found = [
+        result("ema", [1, 1, 1, 1]),
+        result("as_it_is", [2, 3, 2, 3]),
+        result("no_speed", [6, 7, 6, 7]),
+    ]
+    for row in found:
+        (tmp_path / f"{row['name']}.json").write_text(json.dumps(row))
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{ablation.BEGIN}\nold\n{ablation.END}\nafter\n")
+    ablation.write_table(tmp_path, readme)
+    text = readme.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("\nafter\n")
+    rows = [line.split(" | ") for line in text.splitlines() if " % | " in line]
+    assert [row[0] for row in rows] == [
+        "| `training.ema=0.999`",
+        "| the settings as they are",
+        "| `augmentation.speed=[1.0]`",
+    ]
+    assert [row[1] for row in rows] == ["10.0 %", "25.0 %", "65.0 %"]
+    assert rows[0][2].startswith("-15.0 (")
+    assert rows[1][2] == " |"
+    assert rows[2][2].startswith("+40.0 (")
+
+
+def test_what_is_missing_is_told(capsys: pytest.CaptureFixture[str], monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr("sys.argv", ["ablation.py", "emma"])
+    assert ablation.main() == 2
+    assert "emma: not known; known: as_it_is, " in capsys.readouterr().err
+    monkeypatch.setattr(ablation, "HERE", tmp_path)
+    monkeypatch.setattr("sys.argv", ["ablation.py"])
+    assert ablation.main() == 2
+    assert "nothing to compare with" in capsys.readouterr().err
