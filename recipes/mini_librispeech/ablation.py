@@ -1,6 +1,6 @@
 """Measures what each choice of Mini LibriSpeech's training brings: one is changed at a time.
 
-All start from one model, that of a run whose training by CTC alone is over, and train on for eight
+All start from one model, that of a run whose training by CTC alone is over, and train on for six
 epochs with attention, on one core each. What they make of dev is compared with what the unchanged
 settings make of it, on the same utterances. A run whose file is in ablation/ is not done again:
 stop it and start it as you like.
@@ -35,7 +35,7 @@ COMMON = (
     "experiment=mini_librispeech",
     "trainer=cpu",
     "trainer.threads=1",
-    "trainer.max_epochs=8",
+    "trainer.max_epochs=6",
     "training.ctc_warmup=0",
     "data.loading.curriculum=[]",
     "data.test=null",
