@@ -27,6 +27,8 @@ LABELS = {
     "val/wer": "WER",
 }
 """Metrics that are reported on a terminal, and what they are called there."""
+ATTENTION_WORK = 1.8
+"""About how much longer an epoch takes that trains attention, for one by CTC alone."""
 
 METRICS = (
     "train/loss",
@@ -113,7 +115,11 @@ class EpochFigures(pl.Callback):
     def sizes(self, trainer: pl.Trainer) -> list[float]:
         """How much work each epoch is, in any unit."""
         data = cast(SpeechData, trainer.datamodule)  # type: ignore[attr-defined]
-        return data.epoch_seconds()
+        task = cast(RecognizerTask, trainer.lightning_module)
+        return [
+            seconds * (ATTENTION_WORK if task.trains_attention(epoch) else 1.0)
+            for epoch, seconds in enumerate(data.epoch_seconds())
+        ]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the header; rows of epochs that a resumed run does again are dropped."""

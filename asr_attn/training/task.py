@@ -100,8 +100,11 @@ class RecognizerTask(AveragedTask):
     @property
     def attention_has_begun(self) -> bool:
         """Whether the warm-up by CTC alone is over; it always is in the last epoch."""
-        epoch = min(self.current_epoch, self.epochs - 1)
-        return epoch == self.epochs - 1 or epoch / self.epochs >= self.training_config.ctc_warmup
+        return self.trains_attention(self.current_epoch)
+
+    def trains_attention(self, epoch: int) -> bool:
+        """Whether an epoch, counted from 0, is not of the warm-up by CTC alone."""
+        return epoch >= self.epochs - 1 or epoch / self.epochs >= self.training_config.ctc_warmup
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the tokenizer, and what was learnt of memory, to the state to resume from."""

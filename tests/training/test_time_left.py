@@ -1,6 +1,17 @@
+from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
+
+import lightning.pytorch as pl
 import pytest
 
+from asr_attn.settings import RunConfig, TrainingConfig
+from asr_attn.training.callbacks import ATTENTION_WORK, EpochFigures
+from asr_attn.training.run import set_up
 from asr_attn.training.time_left import TimeLeft, in_words
+
+MakeConfig = Callable[..., RunConfig]
 
 
 @pytest.mark.parametrize("every", [1, 3])
@@ -56,3 +67,13 @@ def test_a_resumed_epoch_begins_in_its_middle_and_the_latest_epochs_count() -> N
 )
 def test_times_are_as_exact_as_they_are_known(seconds: float, words: str) -> None:
     assert in_words(seconds) == words
+
+
+def test_epochs_with_attention_count_as_longer(tone_config: MakeConfig) -> None:
+    config = tone_config(training=TrainingConfig(ctc_warmup=0.5))
+    config = replace(config, trainer=replace(config.trainer, max_epochs=4))
+    task, data = set_up(config)
+    trainer = SimpleNamespace(datamodule=data, lightning_module=task)
+    sizes = EpochFigures(None, lines=False).sizes(cast(pl.Trainer, trainer))
+    factors = [size / seconds for size, seconds in zip(sizes, data.epoch_seconds(), strict=True)]
+    assert factors == pytest.approx([1.0, 1.0, ATTENTION_WORK, ATTENTION_WORK])
