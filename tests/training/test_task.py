@@ -88,7 +88,8 @@ def test_speed_is_the_audio_of_all_processes_over_the_time_without_validation(
     )
     speech = SimpleNamespace(sample_rate=100, epoch_seconds=lambda: [8.0])
     trainer.datamodule = speech
-    task: Any = SimpleNamespace(speech=speech)
+    task: Any = SimpleNamespace(speech=speech, trains_attention=lambda epoch: True)
+    trainer.lightning_module = task
     batch = Batch(torch.zeros(2, 300), torch.tensor([100, 300]), ["a", "b"], ["1", "2"])
     figures = EpochFigures(tmp_path / "metrics.csv", lines=False)
     figures.on_train_start(trainer, task)
