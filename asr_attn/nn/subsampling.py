@@ -52,32 +52,39 @@ def join_pairs(x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Conv2dSubsampling(nn.Module):
-    """Quarter a sequence by two strided convolutions over time and frequency (Dong et al. 2018).
+    """Shorten a sequence by two strided convolutions over time and frequency (Dong et al. 2018).
 
-    Output step t sees the frames 4 t - 3 to 4 t + 3: none after the four that it stands for.
+    Each also halves the bands. With the strides of 2 that the paper has, output step t sees the
+    frames 4 t - 3 to 4 t + 3: none after the four that it stands for.
 
     Args:
         input_size: D of the input.
         output_size: D of the output.
         channels: filters of each convolution.
+        strides: frames per step of each convolution.
+
+    Attributes:
+        reduction: input frames per output step.
     """
 
-    reduction = 4
-
-    def __init__(self, input_size: int, output_size: int, channels: int) -> None:
+    def __init__(
+        self, input_size: int, output_size: int, channels: int, strides: tuple[int, int] = (2, 2)
+    ) -> None:
         super().__init__()
+        self.strides = strides
+        self.reduction = strides[0] * strides[1]
         self.convs = nn.ModuleList(
-            nn.Conv2d(inputs, channels, kernel_size=3, stride=2, padding=1)
-            for inputs in (1, channels)
+            nn.Conv2d(inputs, channels, kernel_size=3, stride=(stride, 2), padding=1)
+            for inputs, stride in zip((1, channels), strides, strict=True)
         )
         self.project = nn.Linear(channels * _quarter(input_size), output_size)
         self.norm = nn.LayerNorm(output_size)
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Shorten ``x`` (B, T, input_size) to (B, ceil(T / 4), output_size), zero where padded."""
+        """Shorten ``x`` (B, T, input_size) to (B, S, output_size), zero where padded."""
         x = zero_padding(x, lengths)[:, None]
-        for conv in self.convs:
-            lengths = (lengths + 1) // 2
+        for conv, stride in zip(self.convs, self.strides, strict=True):
+            lengths = (lengths + stride - 1) // stride
             x = _zero_frames(nn.functional.relu(conv(x)), lengths)
         x = self.norm(self.project(_flatten_channels(x)))
         return zero_padding(x, lengths), lengths

@@ -14,6 +14,7 @@ CONFIGS = [
     ListenerConfig(
         hidden_size=8, heads=4, recurrent_layers=1, halvings=0, attention_layers=0, stride=1
     ),
+    ListenerConfig(hidden_size=8, heads=2, feedforward_size=12, channels=3, stride=3),
 ]
 
 
@@ -108,6 +109,7 @@ def test_bf16_autocast_is_close():
         {"halvings": 3},
         {"halvings": -1},
         {"kernel_size": 4},
+        {"channels": -1},
         {"stride": 0},
         {"dropout": 1.0},
     ],

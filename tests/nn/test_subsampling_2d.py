@@ -16,17 +16,18 @@ def batch(bands: int) -> torch.Tensor:
     return x
 
 
-def convolve(x: np.ndarray, conv: torch.nn.Conv2d, stride: int) -> np.ndarray:
+def convolve(x: np.ndarray, conv: torch.nn.Conv2d, strides: tuple[int, int]) -> np.ndarray:
     """3x3 convolution and ReLU of ``x`` (C, T, D), term by term; what is outside counts as zero."""
+    step, hop = strides
     weight, bias = conv.weight.detach().numpy(), conv.bias.detach().numpy()
     _, frames, bands = x.shape
-    out = np.zeros((len(bias), -(-frames // stride), -(-bands // stride)))
+    out = np.zeros((len(bias), -(-frames // step), -(-bands // hop)))
     for t in range(out.shape[1]):
         for d in range(out.shape[2]):
             total = bias.copy()
             for dt in (-1, 0, 1):
                 for dd in (-1, 0, 1):
-                    at, ad = stride * t + dt, stride * d + dd
+                    at, ad = step * t + dt, hop * d + dd
                     if 0 <= at < frames and 0 <= ad < bands:
                         total = total + weight[:, :, dt + 1, dd + 1] @ x[:, at, ad]
             out[:, t, d] = np.maximum(total, 0)
@@ -59,24 +60,27 @@ def test_vgg_blocks_are_convolutions_and_pooling_whatever_the_padding(bands):
         for block in layer.blocks:
             assert isinstance(block, VggBlock)
             for conv in block.convs:
-                x = convolve(x, conv, stride=1)
+                x = convolve(x, conv, (1, 1))
             x = pool(x)
         np.testing.assert_allclose(row[:count].detach().numpy(), side_by_side(x), atol=1e-12)
         assert not row[count:].any()
 
 
-@pytest.mark.parametrize("bands", [8, 7, 1])
-def test_strided_convolutions_follow_the_formula_whatever_the_padding(bands):
+@pytest.mark.parametrize(
+    ("bands", "strides"), [(8, (2, 2)), (7, (2, 2)), (1, (2, 2)), (7, (1, 3)), (8, (1, 1))]
+)
+def test_strided_convolutions_follow_the_formula_whatever_the_padding(bands, strides):
     torch.manual_seed(0)
-    layer = Conv2dSubsampling(bands, 6, channels=3).double()
+    layer = Conv2dSubsampling(bands, 6, channels=3, strides=strides).double()
     torch.nn.init.normal_(layer.norm.bias)
     out, steps = layer(batch(bands), torch.tensor(LENGTHS))
-    assert steps.tolist() == [-(-length // 4) for length in LENGTHS]
+    assert layer.reduction == strides[0] * strides[1]
+    assert steps.tolist() == [-(-length // layer.reduction) for length in LENGTHS]
     assert out.shape == (len(LENGTHS), int(max(steps)), 6)
     for row, source, length, count in zip(out, batch(bands), LENGTHS, steps.tolist(), strict=True):
         x = source[:length].numpy()[None]
-        for conv in layer.convs:
-            x = convolve(x, conv, stride=2)
+        for conv, stride in zip(layer.convs, strides, strict=True):
+            x = convolve(x, conv, (stride, 2))
         flat = torch.from_numpy(side_by_side(x))
         projected = linear(flat, layer.project.weight, layer.project.bias)
         expected = layer_norm(projected, (6,), layer.norm.weight, layer.norm.bias)

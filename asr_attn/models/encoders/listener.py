@@ -10,7 +10,7 @@ from asr_attn.nn.dropout import Dropout
 from asr_attn.nn.masking import attention_mask, zero_padding
 from asr_attn.nn.multihead import TransformerLayer
 from asr_attn.nn.recurrent import BidirectionalLSTM
-from asr_attn.nn.subsampling import ConvSubsampling, join_pairs
+from asr_attn.nn.subsampling import Conv2dSubsampling, ConvSubsampling, join_pairs
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,11 @@ class ListenerConfig(EncoderConfig):
     name: str = "listener"
     hidden_size: int = 192
     """Width D of every layer; a bidirectional LSTM has half of it each way."""
+    channels: int = 0
+    """Above 0, two convolutions of so many filters over time and frequency, which know a sound
+    again that is a little higher or lower, are in place of one over time alone."""
     kernel_size: int = 5
-    """Frames seen by one step of the convolution; odd."""
+    """Frames seen by one step of the convolution over time alone; odd."""
     stride: int = 2
     """Frames per step of the convolution."""
     recurrent_layers: int = 3
@@ -42,8 +45,8 @@ class ListenerConfig(EncoderConfig):
             raise ValueError(
                 "encoder.hidden_size, heads, feedforward_size and kernel_size must be at least 1"
             )
-        if self.attention_layers < 0:
-            raise ValueError("encoder.attention_layers must not be negative")
+        if min(self.attention_layers, self.channels) < 0:
+            raise ValueError("encoder.attention_layers and channels must not be negative")
         if self.hidden_size % 2 or self.hidden_size % self.heads:
             raise ValueError(
                 f"encoder.hidden_size={self.hidden_size} must be even and a multiple of "
@@ -84,7 +87,13 @@ class Listener(LayeredEncoder):
         self.reduction = config.reduction
         self.depth = config.recurrent_layers + config.attention_layers
         self.halvings = config.halvings
-        self.subsampling = ConvSubsampling(input_size, size, config.kernel_size, config.stride)
+        self.subsampling: nn.Module
+        if config.channels:
+            # the second alone shortens: each step still sees the two frames on either side
+            strides = (1, config.stride)
+            self.subsampling = Conv2dSubsampling(input_size, size, config.channels, strides)
+        else:
+            self.subsampling = ConvSubsampling(input_size, size, config.kernel_size, config.stride)
         self.recurrent = nn.ModuleList(
             BidirectionalLSTM(2 * size if 1 <= i <= config.halvings else size, size)
             for i in range(config.recurrent_layers)
