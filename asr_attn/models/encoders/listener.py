@@ -89,8 +89,8 @@ class Listener(LayeredEncoder):
         self.halvings = config.halvings
         self.subsampling: nn.Module
         if config.channels:
-            # the second alone shortens: each step still sees the two frames on either side
-            strides = (1, config.stride)
+            # the first alone shortens, so that both are cheap
+            strides = (config.stride, 1)
             self.subsampling = Conv2dSubsampling(input_size, size, config.channels, strides)
         else:
             self.subsampling = ConvSubsampling(input_size, size, config.kernel_size, config.stride)
