@@ -65,6 +65,9 @@ class AugmentationConfig:
     """Above 0, an utterance gets this many times its frames of time masks, at most 20, in place of
     ``time_masks``, and ``time_mask_share`` alone limits their length (Park et al. 2020, who set
     both to 0.04)."""
+    masks_grow_until: float = 0.0
+    """Share of the training in which the masks widen from nothing to their full size: large ones
+    keep a model that has not yet found the words from finding them."""
 
     def __post_init__(self) -> None:
         for name in ("speed", "tempo"):
@@ -96,6 +99,7 @@ class AugmentationConfig:
             "band_probability",
             "time_mask_share",
             "time_masks_per_frame",
+            "masks_grow_until",
         ):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"augmentation.{name} is from 0 to 1, not {getattr(self, name)}")

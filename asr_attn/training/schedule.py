@@ -1,7 +1,9 @@
-"""What changes in the course of the training: the learning rate and the guidance of attention."""
+"""What changes in the course of the training: learning rate, masks, guidance of attention."""
 
 import math
+from dataclasses import replace
 
+from asr_attn.audio.augmentation import AugmentationConfig
 from asr_attn.settings import ScheduleConfig, TrainingConfig
 
 
@@ -50,3 +52,21 @@ def guidance_at(progress: float, config: TrainingConfig) -> float:
     if progress >= config.guided_until:
         return 0.0
     return config.guided_attention * (1.0 - progress / config.guided_until)
+
+
+def masks_at(progress: float, config: AugmentationConfig) -> AugmentationConfig:
+    """The augmentation with masks of the size that they have by now.
+
+    Args:
+        progress: share of the whole training that is over.
+        config: the augmentation with masks of their full size.
+    """
+    if progress >= config.masks_grow_until:
+        return config
+    share = progress / config.masks_grow_until
+    return replace(
+        config,
+        frequency_mask_bins=round(config.frequency_mask_bins * share),
+        time_mask_frames=round(config.time_mask_frames * share),
+        time_mask_share=config.time_mask_share * share,
+    )

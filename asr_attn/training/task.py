@@ -32,7 +32,7 @@ from asr_attn.training.loss import (
     targets_of,
 )
 from asr_attn.training.processes import of_all_processes
-from asr_attn.training.schedule import attention_progress, guidance_at
+from asr_attn.training.schedule import attention_progress, guidance_at, masks_at
 from asr_attn.training.splitting import BatchSplitter
 
 
@@ -175,8 +175,9 @@ class RecognizerTask(AveragedTask):
         tokens = [all_tokens[i] for i in rows]
         texts = max(sum(map(len, tokens)), 1) / max(sum(map(len, all_tokens)), 1)
         ends = sum(len(row) + 1 for row in tokens) / sum(len(row) + 1 for row in all_tokens)
+        augmentation = masks_at(self.progress_at(batch_idx), self.augmentation)
         *middle, (memory, lengths) = self.network.encode_layers(
-            batch.waveforms, batch.lengths, self.middle_layers, self.augmentation
+            batch.waveforms, batch.lengths, self.middle_layers, augmentation
         )
         losses: dict[str, Tensor] = {}
         loss = memory.new_zeros(())

@@ -1,11 +1,19 @@
 import math
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asr_attn.audio.augmentation import AugmentationConfig
+from asr_attn.audio.feature_augmentation import spec_augment
 from asr_attn.settings import DECAYS, ScheduleConfig, TrainingConfig
-from asr_attn.training.schedule import attention_progress, guidance_at, learning_rate_factor
+from asr_attn.training.schedule import (
+    attention_progress,
+    guidance_at,
+    learning_rate_factor,
+    masks_at,
+)
 
 LATE = 10_000
 
@@ -90,3 +98,33 @@ def test_without_warmup_the_training_of_attention_is_the_whole_training():
 
 def test_no_guidance_where_it_ends_at_once():
     assert guidance_at(0.0, TrainingConfig(guided_until=0.0)) == 0.0
+
+
+@pytest.mark.parametrize("per_frame", [0.0, 0.01])
+def test_masks_grow_from_nothing_to_their_full_size(per_frame):
+    """A mask of up to w frames covers w / 2 in the mean, and one of half the size half as many."""
+    config = AugmentationConfig(
+        frequency_masks=1,
+        frequency_mask_bins=40,
+        time_masks=1,
+        time_mask_frames=40,
+        time_mask_share=0.4,
+        time_masks_per_frame=per_frame,
+        masks_grow_until=0.5,
+    )
+    torch.manual_seed(0)
+    ones, lengths = torch.ones(4000, 100, 80), torch.full((4000,), 100)
+    covered = []
+    for progress in (0.0, 0.25, 0.5, 1.0):
+        blank = spec_augment(ones, lengths, masks_at(progress, config)) == 0
+        whole_bands, whole_stretches = blank.all(dim=1), blank.all(dim=2)
+        covered.append(
+            (whole_bands.sum(1).float().mean().item(), whole_stretches.sum(1).float().mean().item())
+        )
+    for (bands, stretches), share in zip(covered, (0.0, 0.5, 1.0, 1.0), strict=True):
+        assert bands == pytest.approx(20 * share, abs=0.5)
+        assert stretches == pytest.approx(20 * share, abs=0.5)
+
+
+def test_masks_that_do_not_grow_are_as_they_are():
+    assert masks_at(0.0, AugmentationConfig()) == AugmentationConfig()
