@@ -3,9 +3,14 @@
 ``asr_attn.load("model.safetensors").transcribe("speech.wav").text`` transcribes a file.
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# On a CPU oneDNN keeps its working memory for 1,024 shapes of input, and hardly any two batches of
+# speech have the same: gigabytes that are never used again. Not fewer than a network's layers.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 if TYPE_CHECKING:
     from asr_attn.evaluation.explanations import explain
