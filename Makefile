@@ -30,7 +30,7 @@ demo: $(INSTALLED)
 	@echo "where it listens:      $(BIN)/asr-attn attention $(DEMO) FILE --output speech.html"
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
