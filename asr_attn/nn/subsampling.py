@@ -82,10 +82,10 @@ class Conv2dSubsampling(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Shorten ``x`` (B, T, input_size) to (B, S, output_size), zero where padded."""
-        x = zero_padding(x, lengths)[:, None]
+        x = x[:, None]
         for conv, stride in zip(self.convs, self.strides, strict=True):
+            x = nn.functional.relu(conv(_zero_frames(x, lengths)))
             lengths = (lengths + stride - 1) // stride
-            x = _zero_frames(nn.functional.relu(conv(x)), lengths)
         x = self.norm(self.project(_flatten_channels(x)))
         return zero_padding(x, lengths), lengths
 
