@@ -25,14 +25,14 @@ SMALL = {
     "components": 2,
     "kernel_size": 5,
 }
-"""Sizes for whatever has such a setting."""
+"""Sizes for whatever has such a setting; what is off (0) stays off."""
 
 T = TypeVar("T")
 
 
 def shrunk(config: T) -> T:
-    names = {field.name for field in dataclasses.fields(config)}
-    return dataclasses.replace(config, **{k: v for k, v in SMALL.items() if k in names})
+    on = {field.name for field in dataclasses.fields(config) if getattr(config, field.name)}
+    return dataclasses.replace(config, **{k: v for k, v in SMALL.items() if k in on})
 
 
 def small_network(encoder: str, attention: str, decoder: str) -> AsrModel:
