@@ -39,6 +39,8 @@ COMMON = (
     "training.ctc_warmup=0",
     "training.align_at=[]",
     "data.loading.curriculum=[]",
+    "data.loading.mixing.share=0",
+    "augmentation.masks_grow_until=0",
     "data.test=null",
     "scheduler.hold=0",
     "optimizer.lr=1e-3",
@@ -48,10 +50,14 @@ CHANGES: Mapping[str, tuple[str, ...]] = {
     "no_speed": ("augmentation.speed=[1.0]",),
     "no_volume": ("augmentation.gain_db=0",),
     "no_vocal_tract": ("augmentation.vocal_tract=0",),
-    "no_spec_augment": ("augmentation.frequency_masks=0", "augmentation.time_masks=0"),
-    "adaptive_masks": (
-        "augmentation.time_masks_per_frame=0.03",
-        "augmentation.time_mask_share=0.04",
+    "no_spec_augment": (
+        "augmentation.frequency_masks=0",
+        "augmentation.time_masks=0",
+        "augmentation.time_masks_per_frame=0",
+    ),
+    "two_time_masks": (
+        "augmentation.time_masks_per_frame=0",
+        "augmentation.time_mask_share=0.2",
     ),
     "time_warp": ("augmentation.time_warp_frames=20",),
     "tempo": ("augmentation.tempo=[0.9,1.0,1.1]",),

@@ -5,9 +5,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asr_attn.audio import feature_augmentation
 from asr_attn.audio.augmentation import AugmentationConfig
 from asr_attn.audio.feature_augmentation import spec_augment
 from asr_attn.settings import DECAYS, ScheduleConfig, TrainingConfig
+from asr_attn.training.run import fit
 from asr_attn.training.schedule import (
     attention_progress,
     guidance_at,
@@ -128,3 +130,17 @@ def test_masks_grow_from_nothing_to_their_full_size(per_frame):
 
 def test_masks_that_do_not_grow_are_as_they_are():
     assert masks_at(0.0, AugmentationConfig()) == AugmentationConfig()
+
+
+def test_a_training_begins_with_no_masks_and_ends_with_all(tone_config, monkeypatch):
+    widths = []
+
+    def seen(features, lengths, config):
+        widths.append(config.frequency_mask_bins)
+        return spec_augment(features, lengths, config)
+
+    monkeypatch.setattr(feature_augmentation, "spec_augment", seen)
+    fit(tone_config(augmentation=AugmentationConfig(frequency_mask_bins=12, masks_grow_until=0.5)))
+    assert widths[0] == 0
+    assert widths[-1] == 12
+    assert widths == sorted(widths)
