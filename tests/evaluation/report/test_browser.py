@@ -263,6 +263,14 @@ def test_keys_are_enough(opened):
     assert page.evaluate("document.activeElement.getAttribute('aria-expanded')") == "false"
 
 
+def test_sound_is_stopped_before_it_began(opened):
+    page = opened("one.html")
+    open_first(page)
+    page.evaluate("player.play(0, null); closeDetail(true)")
+    # a promise that nobody waits for is reported after those that were broken before this one
+    page.evaluate("new Promise(done => setTimeout(done, 100))")
+
+
 def test_themes(opened):
     ground = "getComputedStyle(document.body).backgroundColor"
     light, dark = opened("one.html", color_scheme="light"), opened("one.html", color_scheme="dark")

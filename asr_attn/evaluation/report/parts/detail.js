@@ -3,6 +3,11 @@
 let player = null;  // of the open utterance: { audio, detail, play, words, word }
 const MARGIN = 0.04;  // seconds played around a word
 
+// a browser reports a sound that is paused before it began as an error, which it is not
+function sound(audio) {
+  audio.play().catch(error => { if (error.name !== "AbortError") throw error; });
+}
+
 function toggle(i) {
   if (view.open === i) return closeDetail(true);
   closeDetail(false);
@@ -52,7 +57,7 @@ async function drawDetail(i, place) {
     if (!audio) return;
     audio.currentTime = Math.max(from, 0);
     stop.at = to;
-    audio.play();
+    sound(audio);
   };
   const current = player = { audio, detail, play, mark, buttons: [], word: -1 };
   const light = time => {

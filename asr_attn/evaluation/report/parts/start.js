@@ -59,7 +59,7 @@ const bindings = {
   Escape: () => closeDetail(true),
   ArrowRight: () => wordBy(1),
   ArrowLeft: () => wordBy(-1),
-  " ": () => { if (player?.audio) player.audio.paused ? player.audio.play() : player.audio.pause(); },
+  " ": () => { if (player?.audio) player.audio.paused ? sound(player.audio) : player.audio.pause(); },
 };
 
 document.addEventListener("keydown", event => {
