@@ -60,6 +60,10 @@ class TrainingConfig:
     CTC head (Lee and Watanabe 2021, who set 0.3)."""
     intermediate_layer: int = 0
     """Number of that layer, the lowest being 1; 0 takes the one in the middle."""
+    ctc_consistency: float = 0.0
+    """Weight of a loss, relative to CTC's, on how differently CTC hears two views of an utterance
+    that are varied and masked each in its own way (CR-CTC, Yao et al. 2025, who set 0.2). An epoch
+    then costs twice; attention learns from one of the views."""
     align_at: tuple[float, ...] = ()
     """Shares of the training after which words are located by CTC, so that utterances can be cut
     between them (for data.loading.curriculum and data.loading.mixing)."""
@@ -94,7 +98,7 @@ class TrainingConfig:
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ValueError(f"training.{name} is a share from 0 to 1, not {value}")
-        for name in ("guided_attention", "monotonicity", "score_function"):
+        for name in ("ctc_consistency", "guided_attention", "monotonicity", "score_function"):
             if getattr(self, name) < 0:
                 raise ValueError(f"training.{name} must not be negative: {getattr(self, name)}")
         if self.ctc_warmup == 1 or self.ctc_weight == 1:
@@ -102,11 +106,14 @@ class TrainingConfig:
                 "training.ctc_warmup and training.ctc_weight must be below 1: at 1 attention "
                 "learns nothing"
             )
-        without_ctc = self.ctc_warmup == self.intermediate_ctc == 0 and not self.align_at
+        without_ctc = not (
+            self.ctc_warmup or self.intermediate_ctc or self.ctc_consistency or self.align_at
+        )
         if self.ctc_weight == 0 and not without_ctc:
             raise ValueError(
-                "training.ctc_weight=0 switches CTC off, so training.ctc_warmup and training."
-                "intermediate_ctc must be 0 and training.align_at empty"
+                "training.ctc_weight=0 switches CTC off, so training.ctc_warmup, training."
+                "intermediate_ctc and training.ctc_consistency must be 0 and training.align_at "
+                "empty"
             )
         if self.intermediate_layer < 0:
             raise ValueError(

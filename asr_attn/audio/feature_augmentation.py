@@ -14,7 +14,11 @@ ROUNDING = 1e-4
 
 
 def perturb_features(
-    features: Tensor, lengths: Tensor, centres: Tensor, config: AugmentationConfig
+    features: Tensor,
+    lengths: Tensor,
+    centres: Tensor,
+    config: AugmentationConfig,
+    views: int = 1,
 ) -> Tensor:
     """Vary features as ``config`` says; what is off costs nothing.
 
@@ -23,14 +27,18 @@ def perturb_features(
         lengths: (B,) frames.
         centres: (D,) centre frequency of each band in Hz, rising.
         config: what is varied, and how much.
+        views: how often each utterance is varied. What moves times is the same in all views of an
+            utterance, so that their frames stand for the same moments.
 
     Returns:
-        (B, T, D), zero where padded.
+        (B * views, T, D), zero where padded: all utterances, then all of them again.
     """
-    if config.vocal_tract:
-        features = perturb_vocal_tract(features, centres, config.vocal_tract)
     if config.time_warp_frames:
         features = warp_time(features, lengths, config.time_warp_frames)
+    if views > 1:
+        features, lengths = features.repeat(views, 1, 1), lengths.repeat(views)
+    if config.vocal_tract:
+        features = perturb_vocal_tract(features, centres, config.vocal_tract)
     return spec_augment(features, lengths, config)
 
 

@@ -74,6 +74,7 @@ class AsrModel(nn.Module):
         lengths: Tensor,
         layers: Collection[int],
         augmentation: AugmentationConfig | None = None,
+        views: int = 1,
     ) -> list[Memory]:
         """Turn waveforms into memory, and show what some layers of the encoder make of them.
 
@@ -82,6 +83,8 @@ class AsrModel(nn.Module):
             lengths: (B,) samples of each.
             layers: numbers of layers of the encoder, the lowest being 1.
             augmentation: how to vary the features; not at all when not given.
+            views: how often each utterance is varied, B becoming B * views: all utterances, then
+                all of them again.
 
         Returns:
             The outputs of these layers and then the memory, each as ``encode`` gives it. The CTC
@@ -89,7 +92,9 @@ class AsrModel(nn.Module):
         """
         features, frames = self.features(waveforms, lengths)
         if augmentation is not None:
-            features = perturb_features(features, frames, self.features.centres, augmentation)
+            centres = self.features.centres
+            features = perturb_features(features, frames, centres, augmentation, views)
+            frames = frames.repeat(views)
         if layers:
             found = cast(Encoder, self.encoder).outputs(features, frames, layers)
         else:

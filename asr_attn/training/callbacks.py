@@ -34,6 +34,7 @@ METRICS = (
     "train/loss",
     "train/ctc_loss",
     "train/intermediate_ctc_loss",
+    "train/ctc_consistency_loss",
     "train/attention_loss",
     "val/attention_entropy",
     "val/attention_diagonality",

@@ -73,6 +73,25 @@ def ctc_loss(log_probs: Tensor, lengths: Tensor, tokens: list[list[int]]) -> Ten
     return total / max(int(counts.sum()), 1)
 
 
+def ctc_consistency_loss(log_probs: Tensor, lengths: Tensor, tokens: list[list[int]]) -> Tensor:
+    """How much what CTC hears depends on the masks (CR-CTC, Yao et al. 2025, equation 4).
+
+    Args:
+        log_probs: (2 B, S, V): one view of each utterance, then another of each.
+        lengths: (2 B,) memory steps.
+        tokens: 2 B sequences of ids.
+
+    Returns:
+        Divergence of each view's distributions from those of the other, which count as given, mean
+        of both directions, summed over the steps, per token.
+    """
+    given = log_probs.detach().roll(len(log_probs) // 2, dims=0)
+    divergence = torch.nn.functional.kl_div(log_probs, given, reduction="none", log_target=True)
+    real = padding_mask(lengths, log_probs.size(1))
+    total: Tensor = (divergence.sum(dim=-1) * real).sum()
+    return total / max(sum(map(len, tokens)), 1)
+
+
 def intermediate_layers(config: TrainingConfig, depth: int) -> tuple[int, ...]:
     """Numbers of the layers of an encoder of ``depth`` layers that have a CTC loss of their own.
 

@@ -24,6 +24,7 @@ from asr_attn.training.incidents import report
 from asr_attn.training.locating import words_in
 from asr_attn.training.loss import (
     attention_loss,
+    ctc_consistency_loss,
     ctc_loss,
     guided_attention_loss,
     intermediate_layers,
@@ -176,20 +177,27 @@ class RecognizerTask(AveragedTask):
         texts = max(sum(map(len, tokens)), 1) / max(sum(map(len, all_tokens)), 1)
         ends = sum(len(row) + 1 for row in tokens) / sum(len(row) + 1 for row in all_tokens)
         augmentation = masks_at(self.progress_at(batch_idx), self.augmentation)
+        views = 2 if config.ctc_consistency else 1
         *middle, (memory, lengths) = self.network.encode_layers(
-            batch.waveforms, batch.lengths, self.middle_layers, augmentation
+            batch.waveforms, batch.lengths, self.middle_layers, augmentation, views
         )
         losses: dict[str, Tensor] = {}
         loss = memory.new_zeros(())
         if config.ctc_weight > 0 or not self.attention_has_begun:
-            ctc = texts * ctc_loss(self.network.ctc_log_probs(memory), lengths, tokens)
+            log_probs, of_views = self.network.ctc_log_probs(memory), tokens * views
+            ctc = texts * ctc_loss(log_probs, lengths, of_views)
             losses["train/ctc_loss"] = ctc
             for states, steps in middle:
-                below = texts * ctc_loss(self.network.ctc_log_probs(states), steps, tokens)
+                below = texts * ctc_loss(self.network.ctc_log_probs(states), steps, of_views)
                 losses["train/intermediate_ctc_loss"] = below
                 ctc = torch.lerp(ctc, below, config.intermediate_ctc)
+            if config.ctc_consistency:
+                apart = texts * ctc_consistency_loss(log_probs, lengths, of_views)
+                losses["train/ctc_consistency_loss"] = apart
+                ctc = ctc + config.ctc_consistency * apart
             loss = loss + (config.ctc_weight if self.attention_has_begun else 1.0) * ctc
         if self.attention_has_begun:
+            memory, lengths = memory[: len(tokens)], lengths[: len(tokens)]
             inputs, targets = targets_of(tokens, self.device)
             progress = attention_progress(self.progress_at(batch_idx), config.ctc_warmup)
             output = self.network.speller(

@@ -80,6 +80,7 @@ CHANGES: Mapping[str, tuple[str, ...]] = {
     "no_guidance": ("training.guided_attention=0",),
     "no_ctc": ("training.ctc_weight=0",),
     "intermediate_ctc": ("training.intermediate_ctc=0.3",),
+    "ctc_consistency": ("training.ctc_consistency=0.2",),
     "no_label_smoothing": ("training.label_smoothing=0",),
     "no_scheduled_sampling": ("training.scheduled_sampling=0",),
     "subword_sampling": ("tokenizer.sampling=0.1",),

@@ -194,6 +194,31 @@ def test_warping_comes_before_the_masks_and_padding_stays_zero():
         assert ((row[:n] > 0.4).all(dim=1) | hidden).all()
 
 
+def test_views_share_the_times_alone():
+    features = torch.rand(2, 60, 8) + 0.5
+    lengths = torch.tensor([60, 41])
+    features *= (torch.arange(60)[None, :] < lengths[:, None])[:, :, None]
+    centres = 100.0 * torch.arange(1.0, 9.0)
+
+    def views_of(**changes) -> torch.Tensor:
+        torch.manual_seed(3)
+        config = AugmentationConfig(**{**OFF, **changes})
+        return perturb_features(features, lengths, centres, config, views=2)
+
+    plain = views_of()
+    assert torch.equal(plain, torch.cat([features, features]))
+    moved = views_of(time_warp_frames=10.0)
+    assert torch.equal(moved[:2], moved[2:])
+    assert not torch.equal(moved[:2], features)
+    for changes in ({"time_masks": 2}, {"frequency_masks": 2}, {"vocal_tract": 0.2}):
+        out = views_of(time_warp_frames=10.0, **changes)
+        assert not torch.equal(out[:2], out[2:])
+        assert not out[[1, 3], 41:].any()
+    masked = views_of(time_warp_frames=10.0, time_masks=2)
+    kept = masked != 0
+    assert torch.equal(masked[kept], moved[kept])
+
+
 @pytest.mark.parametrize("factor", [0.8, 0.9, 1.0, 1.1, 1.25])
 def test_warped_frequencies_are_the_formula_of_the_paper(factor):
     high, knee = 8000.0, 4800.0

@@ -9,6 +9,7 @@ from asr_attn.text.tokenizer import BLANK, EOS
 from asr_attn.training.loss import (
     IGNORE,
     attention_loss,
+    ctc_consistency_loss,
     ctc_loss,
     guided_attention_loss,
     monotonicity_loss,
@@ -198,3 +199,38 @@ def test_score_function_loss_discounts_and_subtracts_the_others_mean() -> None:
     assert choices.grad is not None
     expected = torch.tensor([advantages, [other - sum(rewards) / 3, 0.0, 0.0]])
     torch.testing.assert_close(choices.grad[..., 0], -expected / 4)
+
+
+def test_consistency_of_ctc_is_the_mean_divergence_of_two_views():
+    torch.manual_seed(0)
+    logits = torch.randn(4, 5, 3, dtype=torch.float64, requires_grad=True)
+    lengths = torch.tensor([5, 3, 5, 3])
+    tokens = [[1, 2], [1], [1, 2], [1]]
+    expected = torch.zeros((), dtype=torch.float64)
+    for a, b, steps in ((0, 2, 5), (1, 3, 3)):
+        for t in range(steps):
+            p, q = (torch.distributions.Categorical(logits=logits[i, t]) for i in (a, b))
+            expected = expected + torch.distributions.kl_divergence(p, q) / 2
+            expected = expected + torch.distributions.kl_divergence(q, p) / 2
+    loss = ctc_consistency_loss(logits.log_softmax(-1), lengths, tokens)
+    assert loss.item() == pytest.approx(expected.item() / 3)  # tokens of one view of all
+
+
+def test_consistency_of_ctc_takes_the_other_view_as_given():
+    """The gradient of a divergence from fixed p is softmax minus p."""
+    torch.manual_seed(1)
+    logits = torch.randn(2, 4, 3, dtype=torch.float64, requires_grad=True)
+    lengths, tokens = torch.tensor([3, 3]), [[1, 2], [1, 2]]
+    loss = ctc_consistency_loss(logits.log_softmax(-1), lengths, tokens)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    p = logits.detach().softmax(-1)
+    expected = (p - p.flip(0)) / 4
+    expected[:, 3:] = 0.0
+    torch.testing.assert_close(gradient, expected)
+
+
+def test_two_views_that_are_heard_alike_are_consistent():
+    view = torch.randn(2, 6, 4).log_softmax(-1)
+    twice = torch.cat([view, view])
+    loss = ctc_consistency_loss(twice, torch.tensor([6, 4, 6, 4]), [[1], [2]] * 2)
+    assert loss.item() == pytest.approx(0.0, abs=1e-6)
