@@ -47,6 +47,9 @@ class DataConfig:
             raise ValueError(f"data.least_confidence is from 0 to 1, not {self.least_confidence}")
 
 
+GUIDES = ("diagonal", "ctc")
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """What is learnt, and when."""
@@ -68,7 +71,11 @@ class TrainingConfig:
     """Shares of the training after which words are located by CTC, so that utterances can be cut
     between them (for data.loading.curriculum and data.loading.mixing)."""
     guided_attention: float = 1.0
-    """Weight of a loss on attention far from the diagonal; it falls to 0 by ``guided_until``."""
+    """Weight of a loss on attention that is elsewhere than ``guided_by`` says; it falls to 0 by
+    ``guided_until``."""
+    guided_by: str = "diagonal"
+    """Where attention is led: to the ``diagonal``, or to where ``ctc`` hears each token, which is
+    exact but asks for a CTC that has learnt something (``ctc_warmup``)."""
     guided_until: float = 0.5
     """Share of attention's own training, which follows ``ctc_warmup``, after which it is not guided
     any more."""
@@ -101,20 +108,16 @@ class TrainingConfig:
         for name in ("ctc_consistency", "guided_attention", "monotonicity", "score_function"):
             if getattr(self, name) < 0:
                 raise ValueError(f"training.{name} must not be negative: {getattr(self, name)}")
+        if self.guided_by not in GUIDES:
+            raise ValueError(
+                f"training.guided_by={self.guided_by!r} is not one of {', '.join(GUIDES)}"
+            )
         if self.ctc_warmup == 1 or self.ctc_weight == 1:
             raise ValueError(
                 "training.ctc_warmup and training.ctc_weight must be below 1: at 1 attention "
                 "learns nothing"
             )
-        without_ctc = not (
-            self.ctc_warmup or self.intermediate_ctc or self.ctc_consistency or self.align_at
-        )
-        if self.ctc_weight == 0 and not without_ctc:
-            raise ValueError(
-                "training.ctc_weight=0 switches CTC off, so training.ctc_warmup, training."
-                "intermediate_ctc and training.ctc_consistency must be 0 and training.align_at "
-                "empty"
-            )
+        self._check_ctc()
         if self.intermediate_layer < 0:
             raise ValueError(
                 f"training.intermediate_layer starts at 0, not {self.intermediate_layer}"
@@ -123,6 +126,18 @@ class TrainingConfig:
             raise ValueError(f"training.ema is a decay from 0 to below 1, not {self.ema}")
         if any(not 0 < share < 1 for share in self.align_at):
             raise ValueError(f"training.align_at has shares between 0 and 1, not {self.align_at}")
+
+    def _check_ctc(self) -> None:
+        uses = {
+            "ctc_warmup": self.ctc_warmup,
+            "intermediate_ctc": self.intermediate_ctc,
+            "ctc_consistency": self.ctc_consistency,
+            "align_at": self.align_at,
+            "guided_by=ctc": self.guided_attention and self.guided_by == "ctc",
+        }
+        if self.ctc_weight == 0 and any(uses.values()):
+            used = ", ".join(f"training.{name}" for name, value in uses.items() if value)
+            raise ValueError(f"training.ctc_weight=0 switches CTC off, which {used} needs")
 
 
 DECAYS = ("constant", "linear", "cosine", "inverse_sqrt")

@@ -36,6 +36,7 @@ METRICS = (
     "train/intermediate_ctc_loss",
     "train/ctc_consistency_loss",
     "train/attention_loss",
+    "train/guided_attention_loss",
     "val/attention_entropy",
     "val/attention_diagonality",
     "val/attention_monotonicity",

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from asr_attn.decoding.alignment import likely_spans
 from asr_attn.errors import ConfigError
 from asr_attn.nn.masking import padding_mask
 from asr_attn.settings import TrainingConfig
@@ -131,6 +132,57 @@ def guided_attention_loss(
     per_token = (weights.mean(dim=2) * far).sum(dim=-1)
     real = padding_mask(tokens, weights.size(1))
     return per_token[real].mean()
+
+
+GUIDED_SECONDS = 0.2
+"""How far from where CTC hears a token attention may be: about as long as a short syllable."""
+
+
+def heard_steps(log_probs: Tensor, lengths: Tensor, tokens: list[list[int]]) -> Tensor:
+    """Where CTC hears the tokens of known texts.
+
+    Args:
+        log_probs: (B, S, V) CTC log-probabilities.
+        lengths: (B,) memory steps.
+        tokens: B sequences of ids, U at most.
+
+    Returns:
+        (B, U + 1): the middle of each token in memory steps, and for the end of the sentence that
+        of its last step; NaN where padded, and everywhere in an utterance that CTC has not learnt.
+    """
+    found = torch.full((len(tokens), max(map(len, tokens)) + 1), torch.nan)
+    rows = zip(log_probs.detach().float().cpu(), lengths.tolist(), tokens)
+    for i, (row, steps, ids) in enumerate(rows):
+        if spans := likely_spans(row[:steps], ids):
+            middles = [(span.start + span.end) / 2 for span in spans]
+            found[i, : len(ids) + 1] = torch.tensor([*middles, steps - 0.5])
+    return found.to(log_probs.device)
+
+
+def attention_elsewhere_loss(
+    weights: Tensor, places: Tensor, tokens: Tensor, width: float
+) -> Tensor:
+    """Attention that is elsewhere than where its token is known to be.
+
+    Args:
+        weights: (B, U, H, S) attention weights.
+        places: (B, U) memory steps of the tokens; NaN where none is known, which adds nothing.
+        tokens: (B,) tokens of each, end of sentence included.
+        width: memory steps that attention may be away from its token.
+
+    Returns:
+        Mean over all tokens of ``-log`` of how much of the attention, averaged over
+        the heads, is there, where weight at a distance counts ``exp(-distance ** 2 / (2 width **
+        2))``. Supervised attention (Mi, Wang and Ittycheriah 2016), by places instead of words.
+    """
+    index = torch.arange(weights.size(3), device=weights.device) + 0.5
+    known = places.isfinite()
+    distance = index - torch.where(known, places, 0.0)[:, :, None]
+    near = torch.exp(-(distance**2) / (2.0 * width**2))
+    there = (weights.mean(dim=2) * near).sum(dim=-1)
+    # what attention has left altogether still has a gradient that is not huge
+    missed = -(there + 1e-6).log() * known
+    return missed.sum() / tokens.sum()
 
 
 def monotonicity_loss(weights: Tensor, tokens: Tensor, steps: Tensor) -> Tensor:

@@ -23,10 +23,13 @@ from asr_attn.training.gradients import TOTAL, compute_step, loss_with_gradients
 from asr_attn.training.incidents import report
 from asr_attn.training.locating import words_in
 from asr_attn.training.loss import (
+    GUIDED_SECONDS,
+    attention_elsewhere_loss,
     attention_loss,
     ctc_consistency_loss,
     ctc_loss,
     guided_attention_loss,
+    heard_steps,
     intermediate_layers,
     monotonicity_loss,
     score_function_loss,
@@ -209,8 +212,14 @@ class RecognizerTask(AveragedTask):
             counts = torch.tensor([len(row) + 1 for row in tokens], device=self.device)
             guidance = guidance_at(progress, config)
             if guidance > 0:
-                guided = ends * guided_attention_loss(output.weights, counts, lengths)
-                loss = loss + guidance * guided
+                if config.guided_by == "ctc":
+                    places = heard_steps(log_probs[: len(tokens)], lengths, tokens)
+                    width = GUIDED_SECONDS / self.network.seconds_per_step
+                    guided = attention_elsewhere_loss(output.weights, places, counts, width)
+                else:
+                    guided = guided_attention_loss(output.weights, counts, lengths)
+                losses["train/guided_attention_loss"] = ends * guided
+                loss = loss + guidance * ends * guided
             if config.monotonicity > 0:
                 back = texts * monotonicity_loss(output.weights, counts, lengths)
                 loss = loss + config.monotonicity * back

@@ -8,10 +8,12 @@ import torch
 from asr_attn.text.tokenizer import BLANK, EOS
 from asr_attn.training.loss import (
     IGNORE,
+    attention_elsewhere_loss,
     attention_loss,
     ctc_consistency_loss,
     ctc_loss,
     guided_attention_loss,
+    heard_steps,
     monotonicity_loss,
     score_function_loss,
     targets_of,
@@ -136,6 +138,60 @@ def test_guided_attention_loss_is_least_on_the_diagonal() -> None:
     counts = torch.tensor([8])
     assert float(guided_attention_loss(diagonal, counts, counts)) == pytest.approx(0.0)
     assert float(guided_attention_loss(diagonal.flip(1), counts, counts)) > 0.5
+
+
+def test_places_are_the_middles_of_what_ctc_hears() -> None:
+    labels = [[0, 3, 3, 3, 0, 0, 4, 5, 5, 0], [0, 4, 0, 0, 4, 4, 0, 9, 9, 9]]
+    probs = torch.full((2, 10, 10), 0.01)
+    for i, row in enumerate(labels):
+        probs[i, range(10), row] = 0.91
+    found = heard_steps(probs.log(), torch.tensor([10, 7]), [[3, 4, 5], [4, 4]])
+    expected = [[2.5, 6.5, 8.0, 9.5], [1.5, 5.0, 6.5, math.nan]]
+    torch.testing.assert_close(found, torch.tensor(expected), equal_nan=True)
+
+
+def test_there_are_no_places_where_ctc_has_learnt_nothing() -> None:
+    even = torch.full((2, 10, 10), 0.1).log()
+    found = heard_steps(even, torch.tensor([10, 2]), [[3, 4, 5], [4, 4, 4]])
+    assert found.shape == (2, 4)
+    assert found.isnan().all()
+
+
+@pytest.mark.parametrize("heads", [1, 3])
+def test_attention_elsewhere_against_loops(heads: int) -> None:
+    random = np.random.default_rng(0)
+    tokens, steps, width = [4, 2], 6, 1.5
+    places = np.array([[0.5, 1.0, np.nan, 5.5], [2.0, 2.5, np.nan, np.nan]])
+    weights = random.random((2, 4, heads, steps))
+    weights /= weights.sum(axis=-1, keepdims=True)
+    total = 0.0
+    for b, u in ((0, 0), (0, 1), (0, 3), (1, 0), (1, 1)):
+        there = 0.0
+        for h in range(heads):
+            for s in range(steps):
+                near = math.exp(-((s + 0.5 - places[b, u]) ** 2) / (2 * width**2))
+                there += weights[b, u, h, s] * near / heads
+        total -= math.log(there)
+    loss = attention_elsewhere_loss(
+        torch.tensor(weights), torch.tensor(places), torch.tensor(tokens), width
+    )
+    assert float(loss) == pytest.approx(total / sum(tokens), rel=1e-4)
+
+
+def test_attention_that_is_far_off_is_drawn_to_its_place() -> None:
+    scores = torch.zeros(1, 1, 1, 400)
+    scores[..., 350:] = 20.0  # nothing is left near the place
+    scores.requires_grad_()
+    place, tokens = torch.tensor([[50.5]]), torch.tensor([1])
+    loss = attention_elsewhere_loss(scores.softmax(-1), place, tokens, 3.0)
+    (gradient,) = torch.autograd.grad(loss, scores)
+    assert gradient.isfinite().all()
+    assert int(gradient.argmin()) == 50
+    nowhere = torch.full((1, 1), torch.nan)
+    loss = attention_elsewhere_loss(scores.softmax(-1), nowhere, tokens, 3.0)
+    (gradient,) = torch.autograd.grad(loss, scores)
+    assert loss.item() == 0.0
+    assert not gradient.any()
 
 
 def test_monotonicity_loss_against_loops() -> None:

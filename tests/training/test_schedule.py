@@ -102,6 +102,14 @@ def test_no_guidance_where_it_ends_at_once():
     assert guidance_at(0.0, TrainingConfig(guided_until=0.0)) == 0.0
 
 
+def test_nothing_but_the_diagonal_or_ctc_guides():
+    with pytest.raises(ValueError, match=r"training\.guided_by='ear' is not one of diagonal, ctc"):
+        TrainingConfig(guided_by="ear")
+    with pytest.raises(ValueError, match=r"CTC off, which training\.guided_by=ctc needs"):
+        TrainingConfig(ctc_weight=0.0, ctc_warmup=0.0, guided_by="ctc")
+    TrainingConfig(ctc_weight=0.0, ctc_warmup=0.0, guided_by="ctc", guided_attention=0.0)
+
+
 @pytest.mark.parametrize("per_frame", [0.0, 0.01])
 def test_masks_grow_from_nothing_to_their_full_size(per_frame):
     """A mask of up to w frames covers w / 2 in the mean, and one of half the size half as many."""

@@ -59,6 +59,46 @@ def test_weights_of_further_losses(
     assert loss(8.0) - loss(0.0) == pytest.approx(2.0, abs=1e-4)
 
 
+def test_attention_is_guided_by_what_ctc_hears(
+    tone_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guidance fades evenly over the epoch, from its full weight to none."""
+    given: list[tuple[torch.Tensor, ...]] = []
+
+    def elsewhere(weights: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+        given.append((weights.detach(), *others))
+        return quarter()
+
+    monkeypatch.setattr(task_module, "attention_elsewhere_loss", elsewhere)
+    # the places themselves: as if the first token were heard at step 0, the next at 1 and so on
+    monkeypatch.setattr(
+        task_module,
+        "heard_steps",
+        lambda log_probs, lengths, tokens: torch.arange(1 + max(map(len, tokens))).repeat(
+            len(tokens), 1
+        ),
+    )
+
+    def loss(weight: float) -> float:
+        training = TrainingConfig(
+            ctc_warmup=0.0, guided_by="ctc", guided_attention=weight, guided_until=1.0
+        )
+        return loss_of(replace(tone_config(), training=training), tmp_path / str(weight))
+
+    plain = loss(0.0)
+    assert not given
+    guided = loss(8.0)
+    shares = [1.0 - k / len(given) for k in range(len(given))]
+    assert guided - plain == pytest.approx(0.25 * 8.0 * sum(shares) / len(shares), rel=1e-3)
+    for weights, places, counts, width in given:
+        assert weights.shape[:2] == places.shape
+        assert len(counts) == len(weights)
+        assert counts.max() == places.size(1)
+        assert width == pytest.approx(0.2 / 0.04)
+    with (tmp_path / "8.0" / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        assert float(next(csv.DictReader(file))["train/guided_attention_loss"]) == 0.25
+
+
 def test_attention_that_draws_nothing_has_no_policy_gradient(
     tone_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
