@@ -40,12 +40,19 @@ class MixingConfig:
     """Most words of a mixed example."""
     gap_seconds: tuple[float, float] = (0.0, 0.0)
     """Range of the pause put between joined pieces, filled with their own background noise."""
+    piece_words: int = 0
+    """Most words of the pieces that it is joined of: the fewer, the less of a sentence is left to
+    know by heart; 0: as many as the example's."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1 or self.max_words < 1:
             raise ValueError(
                 "data.loading.mixing needs 0 <= share <= 1 and max_words >= 1, not "
                 f"share={self.share}, max_words={self.max_words}"
+            )
+        if self.piece_words < 0:
+            raise ValueError(
+                f"data.loading.mixing.piece_words must not be negative: {self.piece_words}"
             )
         if len(self.gap_seconds) != 2 or not 0 <= self.gap_seconds[0] <= self.gap_seconds[1]:
             raise ValueError(
@@ -162,7 +169,8 @@ def plan_examples(
         if longest is None or (words <= longest and not (mix and aligned)):
             pieces = [full]
         elif aligned:
-            pieces = _cut(full, boundaries, longest, random)
+            most = min(longest, mixing.piece_words or longest) if mix else longest
+            pieces = _cut(full, boundaries, most, random)
         else:
             continue
         if mix:

@@ -39,7 +39,10 @@ def corpora(draw) -> tuple[list[Utterance], dict[str, list[float]]]:
 
 
 MIXING = st.builds(
-    MixingConfig, share=st.sampled_from([0.0, 0.3, 0.7, 1.0]), max_words=st.integers(1, 5)
+    MixingConfig,
+    share=st.sampled_from([0.0, 0.3, 0.7, 1.0]),
+    max_words=st.integers(1, 5),
+    piece_words=st.integers(0, 3),
 )
 
 
@@ -132,6 +135,17 @@ def test_mixing_joins_pieces_of_different_utterances_to_all_sizes():
     first = several[0]
     assert first.text == " ".join(segment.text for segment in first.segments)
     assert first.duration == pytest.approx(sum(segment.duration for segment in first.segments))
+
+
+def test_examples_can_be_joined_of_pieces_that_are_much_shorter():
+    examples = plan_examples(*many(words=12), None, MixingConfig(1.0, 9, piece_words=2), (0, 0))
+    assert {len(s.text.split()) for e in examples for s in e.segments} == {1, 2}
+    assert {len(example.text.split()) for example in examples} == set(range(1, 10))
+    longest = max(examples, key=lambda example: len(example.segments))
+    assert len({segment.utterance for segment in longest.segments}) > 3
+    # shorter examples are cut no longer than they may be
+    examples = plan_examples(*many(words=12), 1, MixingConfig(1.0, 9, piece_words=2), (0, 0))
+    assert all(len(example.text.split()) == 1 for example in examples)
 
 
 def test_curriculum_cuts_to_all_sizes():
@@ -230,6 +244,7 @@ def test_batches_are_shuffled_by_seed():
         lambda: CurriculumStage(0.5, 0),
         lambda: MixingConfig(share=1.5),
         lambda: MixingConfig(max_words=0),
+        lambda: MixingConfig(piece_words=-1),
         lambda: MixingConfig(gap_seconds=(0.3, 0.1)),
         lambda: LoadingConfig(batch_seconds=0.0),
         lambda: LoadingConfig(workers=-1),
