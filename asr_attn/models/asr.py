@@ -10,6 +10,7 @@ from asr_attn.audio.augmentation import AugmentationConfig
 from asr_attn.audio.feature_augmentation import perturb_features
 from asr_attn.audio.features import FeaturesConfig, LogMel
 from asr_attn.models.decoders import DECODERS, Decoder, DecoderConfig, LstmDecoderConfig
+from asr_attn.models.decoders.lstm import LstmDecoder
 from asr_attn.models.decoders.transformer import TransformerDecoderConfig, check_attention
 from asr_attn.models.encoders import ENCODERS, Encoder, EncoderConfig, ListenerConfig
 from asr_attn.models.encoders.interface import Memory
@@ -105,6 +106,11 @@ class AsrModel(nn.Module):
         """CTC log-probabilities (B, S, V), float32, of memory (B, S, D)."""
         logits: Tensor = self.ctc(memory)
         return logits.float().log_softmax(dim=-1)
+
+    def begin_attention(self) -> None:
+        """Give the decoder what the CTC head has learnt, where it has a use for that."""
+        if isinstance(self.decoder, LstmDecoder):
+            self.decoder.begin_with(self.ctc)
 
     @property
     def seconds_per_step(self) -> float:

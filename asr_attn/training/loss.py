@@ -134,8 +134,8 @@ def guided_attention_loss(
     return per_token[real].mean()
 
 
-GUIDED_SECONDS = 0.2
-"""How far from where CTC hears a token attention may be: about as long as a short syllable."""
+GUIDED_SECONDS = 0.07
+"""How far from where CTC hears a token attention may be: CTC hears it within about a memory step."""
 
 
 def heard_steps(log_probs: Tensor, lengths: Tensor, tokens: list[list[int]]) -> Tensor:

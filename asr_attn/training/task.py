@@ -130,6 +130,11 @@ class RecognizerTask(AveragedTask):
         for name, splitter in self.memory.items():
             splitter.limit = min(found[name] for found in limits)
 
+    def on_train_epoch_start(self) -> None:
+        """Let attention begin with what CTC has learnt."""
+        if self.attention_has_begun and self.training_config.ctc_weight > 0:
+            self.network.begin_attention()
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Joint loss of one batch; its gradient is computed here, and handed out afterwards.
 

@@ -14,7 +14,8 @@ from asr_attn.settings import RunConfig, TrainingConfig
 from asr_attn.training import callbacks
 from asr_attn.training import task as task_module
 from asr_attn.training.callbacks import EpochFigures
-from asr_attn.training.run import fit
+from asr_attn.training.loss import GUIDED_SECONDS
+from asr_attn.training.run import fit, set_up
 
 MakeConfig = Callable[..., RunConfig]
 
@@ -94,7 +95,7 @@ def test_attention_is_guided_by_what_ctc_hears(
         assert weights.shape[:2] == places.shape
         assert len(counts) == len(weights)
         assert counts.max() == places.size(1)
-        assert width == pytest.approx(0.2 / 0.04)
+        assert width == pytest.approx(GUIDED_SECONDS / 0.04)
     with (tmp_path / "8.0" / "metrics.csv").open(newline="", encoding="utf-8") as file:
         assert float(next(csv.DictReader(file))["train/guided_attention_loss"]) == 0.25
 
@@ -143,3 +144,21 @@ def test_speed_is_the_audio_of_all_processes_over_the_time_without_validation(
         row = next(csv.DictReader(file))
     assert float(row["speed"]) == 2 * 2 * 4.0 / 4.0
     assert float(row["seconds"]) == 10.0
+
+
+def test_the_shortcut_begins_when_attention_does(tone_config: MakeConfig) -> None:
+    config = tone_config(training=TrainingConfig(ctc_warmup=0.5))
+    decoder = replace(config.model.decoder, shortcut=True)
+    config = replace(
+        config,
+        model=replace(config.model, decoder=decoder),
+        trainer=replace(config.trainer, max_epochs=2),
+        optimizer={**config.optimizer, "lr": 1e-12, "weight_decay": 0.0},
+    )
+    task, _ = set_up(config)
+    assert not task.network.decoder.shortcut.weight.any()
+    fit(config)
+    state = torch.load(Path(config.run_dir) / "last.ckpt", weights_only=True)["state_dict"]
+    begun, ctc = state["network.decoder.shortcut.weight"], state["network.ctc.weight"]
+    torch.testing.assert_close(begun[2:], ctc[2:])
+    assert ctc.any()

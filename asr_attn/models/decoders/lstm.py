@@ -12,6 +12,7 @@ from asr_attn.nn.attention import AttentionConfig, AttentionKeys, AttentionState
 from asr_attn.nn.deferred import LstmCell, deferred_lstm_cell, deferred_product
 from asr_attn.nn.dropout import Dropout
 from asr_attn.nn.precision import float32_on_cpu
+from asr_attn.text.interface import BLANK, EOS
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,11 @@ class LstmDecoderConfig(DecoderConfig):
     """LSTM layers."""
     dropout: float = 0.2
     """Probability of dropout on embeddings and before the output."""
+    shortcut: bool = False
+    """Whether the context goes to the output by itself too, by weights that are those of the CTC
+    head when attention begins to learn. From its first step on attention is then rewarded for
+    looking where CTC hears the token; otherwise neither what to look at nor how to read it is
+    known at first, and each has to wait for the other."""
 
     def __post_init__(self) -> None:
         if min(self.hidden_size, self.embedding_size, self.layers) < 1:
@@ -96,7 +102,22 @@ class LstmDecoder(nn.Module):
         )
         self.merge = nn.Linear(size + memory_size, size)
         self.output = nn.Linear(size, vocabulary_size)
+        self.shortcut = nn.Linear(memory_size, vocabulary_size) if config.shortcut else None
+        if self.shortcut is not None:
+            nn.init.zeros_(self.shortcut.weight)
+            nn.init.zeros_(self.shortcut.bias)
         self.dropout = Dropout(config.dropout)
+
+    @torch.no_grad()
+    def begin_with(self, ctc: nn.Linear) -> None:
+        """Read the context as the CTC head reads the memory, unless that was begun before."""
+        if self.shortcut is None or self.shortcut.weight.any():
+            return
+        self.shortcut.weight.copy_(ctc.weight)
+        self.shortcut.bias.copy_(ctc.bias)
+        # there are no blanks to spell, and of the end of a sentence CTC knows nothing
+        self.shortcut.weight[[BLANK, EOS]] = 0.0
+        self.shortcut.bias[BLANK], self.shortcut.bias[EOS] = -30.0, 0.0
 
     def init_state(self, memory: Tensor, lengths: Tensor) -> LstmDecoderState:
         """Zeros for the LSTM, and the memory (B, S, D) prepared for attention."""
@@ -124,8 +145,10 @@ class LstmDecoder(nn.Module):
 
     def _logits(self, features: Tensor) -> Tensor:
         """Logits (..., V) of output features (..., D + M)."""
-        hidden = torch.tanh(self.merge(self.dropout(features)))
-        logits: Tensor = self.output(self.dropout(hidden))
+        features = self.dropout(features)
+        logits: Tensor = self.output(self.dropout(torch.tanh(self.merge(features))))
+        if self.shortcut is not None:
+            logits = logits + self.shortcut(features[..., -self.memory_size :])
         return logits.float()
 
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, Tensor, LstmDecoderState]:
