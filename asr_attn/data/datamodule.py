@@ -15,6 +15,7 @@ from asr_attn.data.manifest import Utterance
 from asr_attn.data.planning import (
     LoadingConfig,
     curriculum_limit,
+    mixing_at,
     plan_batches,
     plan_examples,
 )
@@ -173,8 +174,10 @@ class SpeechData(pl.LightningDataModule):
     def plan(self, epoch: int, world_size: int = 1) -> TrainingBatches:
         """All batches of an epoch, of all processes."""
         seed = (self.seed, epoch)
-        limit = curriculum_limit(self.loading.curriculum, epoch / self.epochs)
-        examples = plan_examples(self.train, self.cuts, limit, self.loading.mixing, seed)
+        progress = epoch / self.epochs
+        limit = curriculum_limit(self.loading.curriculum, progress)
+        mixing = mixing_at(self.loading.mixing, progress)
+        examples = plan_examples(self.train, self.cuts, limit, mixing, seed)
         batches = plan_batches(
             [example.duration for example in examples],
             self.loading.batch_seconds,

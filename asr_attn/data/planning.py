@@ -8,7 +8,7 @@ take its own part of it.
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,12 +43,18 @@ class MixingConfig:
     piece_words: int = 0
     """Most words of the pieces that it is joined of: the fewer, the less of a sentence is left to
     know by heart; 0: as many as the example's."""
+    until: float = 1.0
+    """Share of the training after which all utterances stay as they were recorded."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1 or self.max_words < 1:
             raise ValueError(
                 "data.loading.mixing needs 0 <= share <= 1 and max_words >= 1, not "
                 f"share={self.share}, max_words={self.max_words}"
+            )
+        if not 0 <= self.until <= 1:
+            raise ValueError(
+                f"data.loading.mixing.until is a share of the training, not {self.until}"
             )
         if self.piece_words < 0:
             raise ValueError(
@@ -131,6 +137,11 @@ def curriculum_limit(stages: Sequence[CurriculumStage], progress: float) -> int 
         if progress < stage.until:
             return stage.max_words
     return None
+
+
+def mixing_at(mixing: MixingConfig, progress: float) -> MixingConfig:
+    """How much is joined anew at ``progress`` (0 to 1) of the training."""
+    return mixing if progress < mixing.until else replace(mixing, share=0.0)
 
 
 def plan_examples(

@@ -135,7 +135,7 @@ def guided_attention_loss(
 
 
 GUIDED_SECONDS = 0.07
-"""How far from where CTC hears a token attention may be: CTC hears it within about a memory step."""
+"""How far from where CTC hears a token attention may be: CTC hears it in one memory step or two."""
 
 
 def heard_steps(log_probs: Tensor, lengths: Tensor, tokens: list[list[int]]) -> Tensor:

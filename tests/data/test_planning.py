@@ -245,6 +245,7 @@ def test_batches_are_shuffled_by_seed():
         lambda: MixingConfig(share=1.5),
         lambda: MixingConfig(max_words=0),
         lambda: MixingConfig(piece_words=-1),
+        lambda: MixingConfig(until=1.1),
         lambda: MixingConfig(gap_seconds=(0.3, 0.1)),
         lambda: LoadingConfig(batch_seconds=0.0),
         lambda: LoadingConfig(workers=-1),
