@@ -15,6 +15,7 @@ from asr_attn.data.planning import (
     MixingConfig,
     Segment,
     curriculum_limit,
+    mixing_at,
     plan_batches,
     plan_examples,
 )
@@ -146,6 +147,13 @@ def test_examples_can_be_joined_of_pieces_that_are_much_shorter():
     # shorter examples are cut no longer than they may be
     examples = plan_examples(*many(words=12), 1, MixingConfig(1.0, 9, piece_words=2), (0, 0))
     assert all(len(example.text.split()) == 1 for example in examples)
+
+
+def test_mixing_ends_with_its_share_of_the_training():
+    mixing = MixingConfig(0.5, 3, until=0.6)
+    shares = [mixing_at(mixing, progress).share for progress in (0.0, 0.59, 0.6, 0.9)]
+    assert shares == [0.5, 0.5, 0.0, 0.0]
+    assert mixing_at(MixingConfig(0.5, 3), 0.99).share == 0.5
 
 
 def test_curriculum_cuts_to_all_sizes():

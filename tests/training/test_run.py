@@ -95,6 +95,23 @@ def varied(tone_config: MakeConfig) -> RunConfig:
     return replace(config, data=replace(config.data, loading=loading))
 
 
+def test_nothing_is_mixed_after_its_share_of_the_training(tone_config: MakeConfig) -> None:
+    config = tone_config()
+    mixing = MixingConfig(1.0, 6, until=0.5)
+    loading = LoadingConfig(batch_seconds=10.0, mixing=mixing)
+    config = replace(
+        config,
+        data=replace(config.data, loading=loading),
+        trainer=replace(config.trainer, max_epochs=2),
+    )
+    _, data = set_up(config)
+    joined = [
+        max(len(example.segments) for example in data.plan(epoch).examples) for epoch in (0, 1)
+    ]
+    assert joined[0] > 1
+    assert joined[1] == 1
+
+
 def test_same_seed_gives_the_same_weights_and_another_seed_others(
     varied: RunConfig, tmp_path: Path
 ) -> None:
