@@ -301,7 +301,8 @@ class RunConfig:
     """Folder of a run to go on with."""
     start_from: str | None = None
     """Model file, or folder of a run, whose weights to start from (fine-tuning). Features, model
-    and tokenizer are those of that model; settings of them are not looked at."""
+    and tokenizer are those of that model; of its settings, those of model.* count that the command
+    line names, such as model.encoder.dropout, as far as its weights fit them."""
     data: DataConfig = field(default_factory=DataConfig)
     features: FeaturesConfig = field(default_factory=FeaturesConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)

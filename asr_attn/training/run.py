@@ -78,7 +78,8 @@ def fit(config: RunConfig, changed: Collection[str] = ()) -> RunResult:
 
     Args:
         config: settings; with ``resume`` set, those of the run it names are used instead.
-        changed: with ``resume``, the keys whose values are to be taken from ``config``.
+        changed: keys that were set for this run. With ``resume`` these alone are taken from
+            ``config``, with ``start_from`` these alone of ``model``.
 
     Raises:
         InputError: settings or data that cannot be trained on.
@@ -88,7 +89,7 @@ def fit(config: RunConfig, changed: Collection[str] = ()) -> RunResult:
     if resuming:
         config = resumed_settings(config, changed, load_settings)
     else:
-        config = with_settings_of_start(with_precision(config))
+        config = with_settings_of_start(with_precision(config), changed)
     quiet_lightning()
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)

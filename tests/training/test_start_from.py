@@ -8,9 +8,10 @@ import torch
 from asr_attn.checkpoint import TrainedModel, load_model, save_model
 from asr_attn.config import load_settings
 from asr_attn.data.manifest import read_manifest, write_manifest
-from asr_attn.errors import CheckpointError, InputError
+from asr_attn.errors import CheckpointError, ConfigError, InputError
+from asr_attn.nn.attention import ATTENTIONS
 from asr_attn.settings import RunConfig
-from asr_attn.training.preparation import new_model
+from asr_attn.training.preparation import new_model, with_settings_of_start
 from asr_attn.training.run import fit, set_up
 
 MakeConfig = Callable[..., RunConfig]
@@ -63,6 +64,56 @@ def test_a_run_that_started_so_resumes(tone_config: MakeConfig, start: Path) -> 
     resumed = replace(first, resume=first.run_dir, start_from=None, trainer=longer)
     result = fit(resumed, ["trainer.max_epochs"])
     assert_alike(load_model(result.folder), load_model(start))
+
+
+def changed(config: RunConfig, part: str, **values: object) -> tuple[RunConfig, list[str]]:
+    """Settings with others of a part of the model, and the keys that the command line named."""
+    model = replace(config.model, **{part: replace(getattr(config.model, part), **values)})
+    return replace(config, model=model), [f"model.{part}.{name}" for name in values]
+
+
+def test_settings_of_the_model_that_were_named_count(tone_config: MakeConfig, start: Path) -> None:
+    config, keys = changed(barely(tone_config(), start), "encoder", dropout=0.45)
+    result = fit(config, keys)
+    trained, other = load_model(result.folder), load_model(start)
+    assert_alike(trained, other)
+    assert trained.config.encoder == replace(other.config.encoder, dropout=0.45)
+    assert trained.config.decoder == other.config.decoder != config.model.decoder
+    assert trained.network.encoder.dropout.p == 0.45
+    assert load_settings(result.folder / "config.json").model == trained.config
+
+
+def test_weights_that_the_start_lacks_are_new(tone_config: MakeConfig, start: Path) -> None:
+    config, keys = changed(barely(tone_config(), start), "decoder", shortcut=True)
+    task, _ = set_up(with_settings_of_start(config, keys))
+    weights, before = task.network.state_dict(), load_model(start).network.state_dict()
+    assert weights.keys() - before.keys() == {"decoder.shortcut.weight", "decoder.shortcut.bias"}
+    assert all(torch.equal(weights[name], weight) for name, weight in before.items())
+
+
+@pytest.mark.parametrize(
+    ("part", "values", "reason"),
+    [
+        ("encoder", {"hidden_size": 48}, r"size mismatch for .*leave out the settings model\.\*"),
+        ("encoder", {"attention_layers": 0}, r"there is no place for encoder\.layers"),
+    ],
+)
+def test_weights_that_do_not_fit_are_told(
+    part: str, values: dict[str, object], reason: str, tone_config: MakeConfig, start: Path
+) -> None:
+    config, keys = changed(barely(tone_config(), start), part, **values)
+    with pytest.raises(ConfigError, match=rf"start_from=.*do not fit .*{reason}"):
+        fit(config, keys)
+    assert not Path(config.run_dir).exists()
+
+
+def test_another_part_is_told(tone_config: MakeConfig, start: Path) -> None:
+    config = barely(tone_config(), start)
+    gmm = replace(config, model=replace(config.model, attention=ATTENTIONS["gmm"][1]))
+    with pytest.raises(ConfigError, match=r"do not fit .*there is no place for decoder\.attention"):
+        fit(gmm, ["model.attention"])
+    with pytest.raises(ConfigError, match=r"start_from=.*components"):
+        fit(gmm, ["model.attention.components"])
 
 
 def test_unknown_characters_are_named(
