@@ -36,6 +36,7 @@ COMMON = (
     "trainer=cpu",
     "trainer.threads=1",
     "trainer.max_epochs=5",
+    "trainer.check_val_every_n_epoch=1",
     # the first epoch, of the few utterances that are short enough, ends with the words located
     "training.ctc_warmup=0.01",
     "training.align_at=[0.01]",
