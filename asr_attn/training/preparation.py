@@ -217,12 +217,16 @@ def with_settings_of_start(config: RunConfig, changed: Collection[str] = ()) -> 
 def _changed_model(start: ModelConfig, config: RunConfig, changed: Collection[str]) -> ModelConfig:
     """The settings of a model with those of the run in place of some: ``model.PART[.KEY]``."""
     data, asked = asdict(start), asdict(config.model)
-    for key in sorted(changed):
+    for key in sorted(name.replace("/", ".") for name in changed):
         match key.split("."):
-            case ["model", part]:
-                data[part] = asked[part]
+            case ["model", part] if part in data:
+                # the same part once more says nothing of its settings
+                if asked[part]["name"] != data[part]["name"]:
+                    data[part] = asked[part]
             case ["model", part, name]:
                 data[part][name] = asked[part][name]
+            case ["model", *_]:
+                raise ConfigError(f"{key}: with start_from, name model.PART or model.PART.KEY")
     try:
         return model_config_from_dict(data)
     except (dacite.DaciteError, ValueError) as error:
@@ -262,5 +266,6 @@ def started_model(config: RunConfig, train: Sequence[Utterance]) -> TrainedModel
 def _does_not_fit(config: RunConfig, reason: str) -> ConfigError:
     return ConfigError(
         f"start_from={config.start_from}: its weights do not fit the settings of the model that "
-        f"were changed ({reason}); leave out the settings model.* that say how large it is"
+        f"were changed ({reason}); leave out the settings model.* that make it another kind of "
+        "model or another size"
     )

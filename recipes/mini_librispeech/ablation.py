@@ -1,9 +1,10 @@
 """Measures what each choice of Mini LibriSpeech's training brings: one is changed at a time.
 
-All start from one model, that of a run whose training by CTC alone is over, and train on with
-attention, two epochs on short pieces and two on whole utterances, on one core each. What they make
-of dev is compared with what the unchanged settings make of it, on the same utterances. A run whose
-file is in ablation/ is not done again: stop it and start it as you like.
+All start from one model, that of a run whose training by CTC alone is over and which was begun
+with model.decoder.shortcut=false (each adds the shortcut but the one that goes without). They train
+on with attention, two epochs on short pieces and two on whole utterances, on one core each. What
+they make of dev is compared with what the unchanged settings make of it, on the same utterances. A
+run whose file is in ablation/ is not done again: stop it and start it as you like.
 
 Examples:
   python recipes/mini_librispeech/ablation.py --start runs/ctc.safetensors

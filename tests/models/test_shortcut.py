@@ -59,8 +59,8 @@ def test_what_has_learnt_since_is_kept() -> None:
 
 
 @pytest.mark.parametrize("shortcut", [True, False])
-def test_attention_is_drawn_to_where_ctc_hears_the_token(shortcut: bool) -> None:
-    """The first gradient of the weights points there, and without the shortcut anywhere."""
+def test_the_context_is_drawn_to_what_ctc_hears_as_the_token(shortcut: bool) -> None:
+    """The first gradient points there, and without the shortcut nowhere."""
     decoder, ctc = make(shortcut), torch.nn.Linear(4, 6)
     torch.nn.init.zeros_(decoder.output.weight)
     decoder.begin_with(ctc)

@@ -94,7 +94,11 @@ def test_weights_that_the_start_lacks_are_new(tone_config: MakeConfig, start: Pa
 @pytest.mark.parametrize(
     ("part", "values", "reason"),
     [
-        ("encoder", {"hidden_size": 48}, r"size mismatch for .*leave out the settings model\.\*"),
+        (
+            "encoder",
+            {"hidden_size": 48},
+            r"size mismatch for .*leave out the settings model\.\*.*another size",
+        ),
         ("encoder", {"attention_layers": 0}, r"there is no place for encoder\.layers"),
     ],
 )
@@ -111,9 +115,14 @@ def test_another_part_is_told(tone_config: MakeConfig, start: Path) -> None:
     config = barely(tone_config(), start)
     gmm = replace(config, model=replace(config.model, attention=ATTENTIONS["gmm"][1]))
     with pytest.raises(ConfigError, match=r"do not fit .*there is no place for decoder\.attention"):
-        fit(gmm, ["model.attention"])
+        fit(gmm, ["model/attention"])  # as Hydra names it
     with pytest.raises(ConfigError, match=r"start_from=.*components"):
         fit(gmm, ["model.attention.components"])
+    with pytest.raises(ConfigError, match=r"^model: with start_from, name model\.PART"):
+        fit(gmm, ["model"])
+    # the part that it has
+    same = with_settings_of_start(config, ["model/decoder"])
+    assert same.model == load_model(start).config
 
 
 def test_unknown_characters_are_named(

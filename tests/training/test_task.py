@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from asr_attn.data.batches import Batch
+from asr_attn.models.asr import AsrModel
 from asr_attn.nn.attention import SoftAttentionConfig
 from asr_attn.settings import RunConfig, TrainingConfig
 from asr_attn.training import callbacks
@@ -146,7 +147,9 @@ def test_speed_is_the_audio_of_all_processes_over_the_time_without_validation(
     assert float(row["seconds"]) == 10.0
 
 
-def test_the_shortcut_begins_when_attention_does(tone_config: MakeConfig) -> None:
+def test_the_shortcut_begins_when_attention_does(
+    tone_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = tone_config(training=TrainingConfig(ctc_warmup=0.5))
     decoder = replace(config.model.decoder, shortcut=True)
     config = replace(
@@ -157,7 +160,17 @@ def test_the_shortcut_begins_when_attention_does(tone_config: MakeConfig) -> Non
     )
     task, _ = set_up(config)
     assert not task.network.decoder.shortcut.weight.any()
+    begun_in = []
+    begin = AsrModel.begin_attention
+
+    def watched(network: AsrModel) -> None:
+        before = bool(network.decoder.shortcut.weight.any())
+        begin(network)
+        begun_in.append((before, bool(network.decoder.shortcut.weight.any())))
+
+    monkeypatch.setattr(AsrModel, "begin_attention", watched)
     fit(config)
+    assert begun_in == [(False, True)]  # in the second of two epochs alone
     state = torch.load(Path(config.run_dir) / "last.ckpt", weights_only=True)["state_dict"]
     begun, ctc = state["network.decoder.shortcut.weight"], state["network.ctc.weight"]
     torch.testing.assert_close(begun[2:], ctc[2:])

@@ -32,7 +32,8 @@ class LstmDecoderConfig(DecoderConfig):
     """Whether the context goes to the output by itself too, by weights that are those of the CTC
     head when attention begins to learn. From its first step on attention is then rewarded for
     looking where CTC hears the token; otherwise neither what to look at nor how to read it is
-    known at first, and each has to wait for the other."""
+    known at first, and each has to wait for the other. It asks for a CTC that has learnt by then:
+    training.ctc_warmup, or a model to start from."""
 
     def __post_init__(self) -> None:
         if min(self.hidden_size, self.embedding_size, self.layers) < 1:
