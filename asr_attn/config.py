@@ -239,7 +239,7 @@ def name_groups(arguments: Sequence[str], task: str = "asr") -> list[str]:
 
 def written_name(key: str) -> str:
     """The key as a user writes it, of one that ``name_groups`` may have changed."""
-    return key.lstrip("+~").replace(LM_GROUP, "model")
+    return key.lstrip("+~").replace(LM_GROUP, "model").replace("/", ".")
 
 
 def check_overrides(arguments: Sequence[str], conf: Path, task: str = "asr") -> None:

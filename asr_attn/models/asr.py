@@ -107,10 +107,13 @@ class AsrModel(nn.Module):
         logits: Tensor = self.ctc(memory)
         return logits.float().log_softmax(dim=-1)
 
-    def begin_attention(self) -> None:
-        """Give the decoder what the CTC head has learnt, where it has a use for that."""
-        if isinstance(self.decoder, LstmDecoder):
-            self.decoder.begin_with(self.ctc)
+    def begin_attention(self) -> list[nn.Parameter]:
+        """Give the decoder what the CTC head has learnt, where it has a use for that.
+
+        Returns:
+            The weights that were set.
+        """
+        return self.decoder.begin_with(self.ctc) if isinstance(self.decoder, LstmDecoder) else []
 
     @property
     def seconds_per_step(self) -> float:

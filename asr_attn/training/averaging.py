@@ -36,6 +36,14 @@ class WeightAverage:
             value.lerp_(weight, 1.0 - decay)
 
     @torch.no_grad()
+    def restart(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+        """Forget what some weights were, which were set to something else and not trained to it."""
+        places = {parameter.data_ptr() for parameter in parameters}
+        for value, weight in zip(self.values, self.weights, strict=True):
+            if weight.data_ptr() in places:
+                value.copy_(weight)
+
+    @torch.no_grad()
     def swap(self) -> None:
         """Put the average where the weights are, and the weights where the average is."""
         for weight, value in zip(self.weights, self.values, strict=True):

@@ -217,7 +217,7 @@ def with_settings_of_start(config: RunConfig, changed: Collection[str] = ()) -> 
 def _changed_model(start: ModelConfig, config: RunConfig, changed: Collection[str]) -> ModelConfig:
     """The settings of a model with those of the run in place of some: ``model.PART[.KEY]``."""
     data, asked = asdict(start), asdict(config.model)
-    for key in sorted(name.replace("/", ".") for name in changed):
+    for key in sorted(changed):
         match key.split("."):
             case ["model", part] if part in data:
                 # the same part once more says nothing of its settings

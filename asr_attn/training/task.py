@@ -133,7 +133,9 @@ class RecognizerTask(AveragedTask):
     def on_train_epoch_start(self) -> None:
         """Let attention begin with what CTC has learnt."""
         if self.attention_has_begun and self.training_config.ctc_weight > 0:
-            self.network.begin_attention()
+            begun = self.network.begin_attention()
+            if self.average is not None:
+                self.average.restart(begun)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Joint loss of one batch; its gradient is computed here, and handed out afterwards.

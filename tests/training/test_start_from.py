@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from asr_attn.checkpoint import TrainedModel, load_model, save_model
-from asr_attn.config import load_settings
+from asr_attn.config import load_settings, name_groups, written_name
 from asr_attn.data.manifest import read_manifest, write_manifest
 from asr_attn.errors import CheckpointError, ConfigError, InputError
 from asr_attn.nn.attention import ATTENTIONS
@@ -115,13 +115,13 @@ def test_another_part_is_told(tone_config: MakeConfig, start: Path) -> None:
     config = barely(tone_config(), start)
     gmm = replace(config, model=replace(config.model, attention=ATTENTIONS["gmm"][1]))
     with pytest.raises(ConfigError, match=r"do not fit .*there is no place for decoder\.attention"):
-        fit(gmm, ["model/attention"])  # as Hydra names it
+        fit(gmm, [written_name(name_groups(["model.attention=gmm"])[0].split("=")[0])])
     with pytest.raises(ConfigError, match=r"start_from=.*components"):
         fit(gmm, ["model.attention.components"])
     with pytest.raises(ConfigError, match=r"^model: with start_from, name model\.PART"):
         fit(gmm, ["model"])
     # the part that it has
-    same = with_settings_of_start(config, ["model/decoder"])
+    same = with_settings_of_start(config, ["model.decoder"])
     assert same.model == load_model(start).config
 
 

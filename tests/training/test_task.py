@@ -150,7 +150,7 @@ def test_speed_is_the_audio_of_all_processes_over_the_time_without_validation(
 def test_the_shortcut_begins_when_attention_does(
     tone_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = tone_config(training=TrainingConfig(ctc_warmup=0.5))
+    config = tone_config(training=TrainingConfig(ctc_warmup=0.5, ema=0.999))
     decoder = replace(config.model.decoder, shortcut=True)
     config = replace(
         config,
@@ -163,15 +163,21 @@ def test_the_shortcut_begins_when_attention_does(
     begun_in = []
     begin = AsrModel.begin_attention
 
-    def watched(network: AsrModel) -> None:
+    def watched(network: AsrModel) -> list[torch.nn.Parameter]:
         before = bool(network.decoder.shortcut.weight.any())
-        begin(network)
+        begun = begin(network)
         begun_in.append((before, bool(network.decoder.shortcut.weight.any())))
+        return begun
 
     monkeypatch.setattr(AsrModel, "begin_attention", watched)
     fit(config)
     assert begun_in == [(False, True)]  # in the second of two epochs alone
-    state = torch.load(Path(config.run_dir) / "last.ckpt", weights_only=True)["state_dict"]
+    saved = torch.load(Path(config.run_dir) / "last.ckpt", weights_only=True)
+    state = saved["state_dict"]
+    # its moving average begins there too, and not on the way from nothing
+    averages = dict(zip(dict(task.network.named_parameters()), saved["ema"]["values"], strict=True))
+    average = averages["decoder.shortcut.weight"]
+    torch.testing.assert_close(average, state["network.decoder.shortcut.weight"])
     begun, ctc = state["network.decoder.shortcut.weight"], state["network.ctc.weight"]
     torch.testing.assert_close(begun[2:], ctc[2:])
     assert ctc.any()

@@ -110,15 +110,20 @@ class LstmDecoder(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     @torch.no_grad()
-    def begin_with(self, ctc: nn.Linear) -> None:
-        """Read the context as the CTC head reads the memory, unless that was begun before."""
+    def begin_with(self, ctc: nn.Linear) -> list[nn.Parameter]:
+        """Read the context as the CTC head reads the memory, unless that was begun before.
+
+        Returns:
+            The weights that were set.
+        """
         if self.shortcut is None or self.shortcut.weight.any():
-            return
+            return []
         self.shortcut.weight.copy_(ctc.weight)
         self.shortcut.bias.copy_(ctc.bias)
         # there are no blanks to spell, and of the end of a sentence CTC knows nothing
         self.shortcut.weight[[BLANK, EOS]] = 0.0
         self.shortcut.bias[BLANK], self.shortcut.bias[EOS] = -30.0, 0.0
+        return list(self.shortcut.parameters())
 
     def init_state(self, memory: Tensor, lengths: Tensor) -> LstmDecoderState:
         """Zeros for the LSTM, and the memory (B, S, D) prepared for attention."""
