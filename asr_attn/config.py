@@ -265,7 +265,7 @@ def check_overrides(arguments: Sequence[str], conf: Path, task: str = "asr") -> 
         except ConfigError:
             raise
         except Exception as error:
-            raise ConfigError(_explain(error, overrides, task)) from error
+            raise ConfigError(_explain(error, overrides, conf, task)) from error
 
 
 def _first_choice(override: str, sweep: bool) -> str:
@@ -284,7 +284,7 @@ def _first_choice(override: str, sweep: bool) -> str:
     return f"{override.partition('=')[0]}={value}"
 
 
-def _explain(error: Exception, overrides: Sequence[str], task: str) -> str:
+def _explain(error: Exception, overrides: Sequence[str], conf: Path, task: str) -> str:
     """One sentence for what Hydra raised."""
     if isinstance(error, OverrideParseException):
         return f"{error.override}: is not a setting; write KEY=VALUE"
@@ -305,7 +305,8 @@ def _explain(error: Exception, overrides: Sequence[str], task: str) -> str:
     key: str | None = getattr(cause, "full_key", None)
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) or "not in" in text:
         known = valid_keys(compose(TASKS[task]))
-        asked = [written_name(o.split("=")[0]) for o in overrides]
+        keys = [o.split("=")[0] for o in overrides]
+        asked = [written_name(k) for k in keys if not (conf / k.partition("@")[0]).is_dir()]
         wrong = next((k for k in asked if k not in known), key or text)
         key = nearest(wrong, known)
         hint = f"; did you mean {key}?" if key else f"; see python train.py task={task} --help"

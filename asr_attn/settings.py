@@ -137,7 +137,7 @@ class TrainingConfig:
         }
         if self.ctc_weight == 0 and any(uses.values()):
             used = ", ".join(f"training.{name}" for name, value in uses.items() if value)
-            raise ValueError(f"training.ctc_weight=0 switches CTC off, which {used} needs")
+            raise ValueError(f"training.ctc_weight=0 switches CTC off, but it is used by {used}")
 
 
 DECAYS = ("constant", "linear", "cosine", "inverse_sqrt")

@@ -92,6 +92,13 @@ def test_a_wrong_setting_is_explained_in_one_sentence(override: str, message: st
     assert "\n" not in str(caught.value)
 
 
+def test_a_wrong_setting_is_found_beside_groups() -> None:
+    register_schemas()
+    overrides = ["experiment=fsdd_single", "model/attention=location", "training.ctc_wieght=0.2"]
+    with pytest.raises(ConfigError, match=r"no setting training\.ctc_wieght; did you mean"):
+        check_overrides(overrides, CONF)
+
+
 def test_sweeps_and_flags_pass_the_check() -> None:
     register_schemas()
     check_overrides(["--multirun", "seed=0,1,2", "trainer.max_epochs=range(1,4)"], CONF)

@@ -76,7 +76,7 @@ def test_layers() -> None:
 
 def test_settings_that_do_not_go_together() -> None:
     with pytest.raises(
-        ValueError, match=r"switches CTC off, which training\.intermediate_ctc needs"
+        ValueError, match=r"switches CTC off, but it is used by training\.intermediate_ctc"
     ):
         TrainingConfig(ctc_weight=0.0, ctc_warmup=0.0, intermediate_ctc=0.3)
     with pytest.raises(ValueError, match="intermediate_ctc is a share"):
