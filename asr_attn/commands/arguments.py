@@ -203,6 +203,13 @@ def _add_beam(parser: argparse.ArgumentParser) -> None:
         "--lm-weight", metavar="W", type=_number, help="of the language model (default 0.3)"
     )
     group.add_argument(
+        "--internal-lm-weight",
+        metavar="W",
+        type=_number,
+        help="of what the decoder expects without hearing, which is taken away beside a language "
+        "model that knows more of the language (default 0; 0.2 is a start)",
+    )
+    group.add_argument(
         "--length-bonus",
         metavar="W",
         type=_number,

@@ -22,7 +22,11 @@ from asr_attn.errors import AudioError, InputError
 from asr_attn.evaluation.normalization import TextForm, text_form
 from asr_attn.evaluation.results import Evaluation, score_texts
 from asr_attn.evaluation.text_changes import marked_changes
-from asr_attn.evaluation.text_warnings import emptied_warnings, language_warnings
+from asr_attn.evaluation.text_warnings import (
+    case_warnings,
+    emptied_warnings,
+    language_warnings,
+)
 from asr_attn.evaluation.texts import read_pairs
 
 if TYPE_CHECKING:
@@ -75,7 +79,8 @@ def _evaluate_texts(args: argparse.Namespace) -> int:
     pairs = read_pairs(args.reference, args.hypothesis)
     references, hypotheses = ([form.apply(text) for text in texts] for texts in pairs)
     numbers = (f"number {number}" for number in range(1, len(references) + 1))
-    for warning in emptied_warnings(numbers, pairs[0], references):
+    warnings = list(emptied_warnings(numbers, pairs[0], references))
+    for warning in [*warnings, *case_warnings(references, hypotheses)]:
         say(f"{args.reference}: {warning}")
     try:
         result = replace(score_texts(references, hypotheses), normalizer=form.label)

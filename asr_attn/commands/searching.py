@@ -19,6 +19,7 @@ SETTINGS = (
     "ctc_weight",
     "lm",
     "lm_weight",
+    "internal_lm_weight",
     "length_bonus",
     "length_exponent",
     "doubt_penalty",
@@ -26,7 +27,9 @@ SETTINGS = (
 """Arguments that are settings of the search of the same name."""
 LENGTH = ("length_bonus", "length_exponent")
 """Settings of which one only may be on."""
-TUNED = ("ctc_weight", "lm_weight", *LENGTH)
+OF_LM = ("lm_weight", "internal_lm_weight")
+"""Settings that go with a language model."""
+TUNED = ("ctc_weight", *OF_LM, *LENGTH)
 """Settings that ``asr-attn tune`` finds."""
 WIDE_BEAM = 10
 """Beam where more than attention is asked and none is given."""
@@ -64,8 +67,9 @@ def search_config(args: argparse.Namespace) -> "SearchConfig":
         if options.get(one):
             given.pop(other, None)  # they exclude each other, and the file counts less
     given |= options
-    if args.lm_weight is not None and given.get("lm") is None:
-        raise InputError("--lm-weight goes with --lm FILE")
+    for name in OF_LM:
+        if options.get(name) is not None and given.get("lm") is None:
+            raise InputError(f"--{name.replace('_', '-')} goes with --lm FILE")
     if given.get("length_bonus"):
         given.setdefault("length_exponent", 0.0)
     wide = bool({"ctc_weight", "lm"} & set(given) or args.hotword or args.hotwords)

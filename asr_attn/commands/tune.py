@@ -1,7 +1,7 @@
 """``asr-attn tune``: weights of the search from a validation set."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from asr_attn.checkpoint import TrainedModel
-    from asr_attn.decoding.hypothesis import SearchConfig
+    from asr_attn.decoding.hypothesis import Hypothesis, SearchConfig
     from asr_attn.decoding.scorers import Scorer
     from asr_attn.evaluation.tuning import Pool, Weights
     from asr_attn.evaluation.tuning_searches import EncodedBatch
 
+ROUNDS = 4
+"""Most searches with the best weights so far, for hypotheses that the pools lack."""
 VERIFIED = 3
 """Weights that are searched with in earnest, beside the settings that there were before."""
 
@@ -51,15 +53,14 @@ def _tuned(args: argparse.Namespace) -> Report:
     # what the other commands do when they are told no weights
     before = SearchConfig(beam=args.beam or (WIDE_BEAM if lm else 1), lm=lm)
     config = replace(before, beam=args.beam or WIDE_BEAM)
-    pool = bench.pool(config)
-    found, halves = _weights(args, pool, before)
+    found, halves = _weights(args, bench, before, config)
     untuned = bench.measured("untuned", before)
     tried = [
         bench.measured(f"tuned, {number}", weights.applied(config))
         for number, weights in enumerate(found, 1)
         if weights.applied(config) != before
     ]
-    held_out = np.zeros((len(pool), 2), dtype=np.int64)
+    held_out = np.zeros((len(bench.references), 2), dtype=np.int64)
     for number, (half, weights) in enumerate(halves, 1):
         measured = bench.measured(f"half {number}", weights.applied(config), set(half.tolist()))
         held_out += measured.errors
@@ -68,13 +69,21 @@ def _tuned(args: argparse.Namespace) -> Report:
 
 
 def _weights(
-    args: argparse.Namespace, pool: "Pool", before: "SearchConfig"
+    args: argparse.Namespace, bench: "_Bench", before: "SearchConfig", config: "SearchConfig"
 ) -> "tuple[list[Weights], list[tuple[NDArray[np.int64], Weights]]]":
     """The best weights for the whole set, and for each half those that suit the other."""
     from asr_attn.evaluation.tuning import Weights, best_weights, weights_for_halves
+    from asr_attn.evaluation.tuning_searches import POOLED
 
     with_lm = args.lm is not None
     start = Weights(lm_weight=before.lm_weight if with_lm else 0.0)
+    pool = bench.pool(config, POOLED, "searching")
+    for number in range(1, ROUNDS + 1):
+        size = bench.hypotheses
+        best = best_weights(pool, with_lm, args.trials, args.seed, start)
+        pool = bench.pool(config, best, f"searching on, {number}")
+        if bench.hypotheses == size:
+            break
     found = best_weights(pool, with_lm, args.trials, args.seed, start, VERIFIED)
     return found, weights_for_halves(pool, with_lm, args.trials, args.seed, start)
 
@@ -88,19 +97,28 @@ class _Bench:
         lm: language model.
         batches: encoded recordings.
         references: what was said in them, normalised.
+        found: hypotheses of each.
     """
 
     model: "TrainedModel"
     lm: "Scorer | None"
     batches: "Sequence[EncodedBatch]"
     references: Sequence[str]
+    found: "Sequence[list[Hypothesis]]"
 
-    def pool(self, config: "SearchConfig") -> "Pool":
-        """Hypotheses to try weights on."""
-        from asr_attn.evaluation.tuning_searches import collect
+    @property
+    def hypotheses(self) -> int:
+        """How many have been found."""
+        return sum(map(len, self.found))
 
-        with Progress("searching", len(self.references)) as bar:
-            return collect(self.model, self.batches, self.references, config, self.lm, bar.advance)
+    def pool(self, config: "SearchConfig", settings: "Iterable[Weights]", name: str) -> "Pool":
+        """Search with some more weights; all hypotheses found so far, to try weights on."""
+        from asr_attn.evaluation.tuning_searches import collect, pooled
+
+        with Progress(name, len(self.references)) as bar:
+            collect(self.model, self.batches, settings, config, self.found, self.lm, bar.advance)
+        name_of_lm = self.lm.name if self.lm is not None else None
+        return pooled(self.model, self.found, self.references, name_of_lm)
 
     def measured(self, name: str, config: "SearchConfig", only: set[int] | None = None) -> Measured:
         """Search in earnest, everywhere or in some utterances only."""
@@ -137,4 +155,5 @@ def _bench(args: argparse.Namespace) -> _Bench:
             batches = encode_set(model, utterances, bar.advance)
         except InputError as error:
             raise InputError(f"{args.manifest}: {error}") from None
-    return _Bench(model, cast("Scorer | None", lm), batches, references)
+    found: list[list[Hypothesis]] = [[] for _ in references]
+    return _Bench(model, cast("Scorer | None", lm), batches, references, found)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from asr_attn.commands.searching import TUNED, search_lines
+from asr_attn.commands.searching import OF_LM, TUNED, search_lines
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,7 +117,7 @@ class Report:
         found: dict[str, Any] = {"beam": config.beam}
         if config.lm is not None:
             found["lm"] = config.lm
-        names = [name for name in TUNED if name != "lm_weight" or config.lm is not None]
+        names = [name for name in TUNED if name not in OF_LM or config.lm is not None]
         return found | {name: getattr(config, name) for name in names}
 
     def to_config(self) -> str:

@@ -80,7 +80,8 @@ def beam_search(
     are, have ranked below the ``nbest`` finished ones.
 
     Args:
-        scorers: scorers with weights that are not negative; those of weight 0 are not asked.
+        scorers: scorers with weights; those of weight 0 are not asked, and one whose weight is
+            negative must have an infinite gain.
         memory: (B, S, D).
         lengths: (B,).
         config: settings.
@@ -92,7 +93,7 @@ def beam_search(
     asked = [(scorer, weight) for scorer, weight in scorers if weight != 0]
     if not asked:
         raise ValueError("beam search needs at least one scorer whose weight is not 0")
-    gain = sum(weight * scorer.gain for scorer, weight in asked)
+    gain = sum(abs(weight) * scorer.gain for scorer, weight in asked)
     batch, beam = memory.size(0), config.beam
     device = memory.device
     limits = config.max_tokens(lengths).tolist()

@@ -8,6 +8,7 @@ from torch import Tensor
 GREATEST = {
     "beam": 100_000,
     "lm_weight": 1000.0,
+    "internal_lm_weight": 1000.0,
     "length_bonus": 1000.0,
     "coverage": 1000.0,
     "doubt_penalty": 1e6,
@@ -16,7 +17,14 @@ GREATEST = {
     "coverage_threshold": 1000.0,
 }
 """Numbers above which a float32 score, or the memory, gives way."""
-NOT_NEGATIVE = ("lm_weight", "coverage", "coverage_threshold", "doubt_penalty", "length_exponent")
+NOT_NEGATIVE = (
+    "lm_weight",
+    "internal_lm_weight",
+    "coverage",
+    "coverage_threshold",
+    "doubt_penalty",
+    "length_exponent",
+)
 """Settings that are no numbers below 0."""
 
 
@@ -36,6 +44,9 @@ class SearchConfig:
     """File of a language model."""
     lm_weight: float = 0.3
     """Weight of the language model's log-probability."""
+    internal_lm_weight: float = 0.0
+    """How much is taken away of the log-probability that the decoder gives a text without hearing
+    it, since the language model knows better (Meng et al. 2021)."""
     length_bonus: float = 0.0
     """Added for each token."""
     coverage: float = 0.0
@@ -61,8 +72,13 @@ class SearchConfig:
                 "and search.coverage around where they raise scores above 0; set "
                 "search.length_exponent=0 with them"
             )
-        if self.ctc_weight == 1 and self.coverage:
-            raise ValueError("search.coverage needs attention: set search.ctc_weight below 1")
+        for name in ("coverage", "internal_lm_weight"):
+            if self.ctc_weight == 1 and getattr(self, name):
+                raise ValueError(f"search.{name} needs attention: set search.ctc_weight below 1")
+        if self.internal_lm_weight and self.lm is None:
+            raise ValueError(
+                "search.internal_lm_weight makes way for a language model: set search.lm with it"
+            )
         if self.beam < 1:
             raise ValueError(f"search.beam must be at least 1, not {self.beam}")
         if self.max_tokens_per_step <= 0:

@@ -11,6 +11,7 @@ from asr_attn.decoding.ctc_prefix import CtcPrefixScorer
 from asr_attn.decoding.greedy import greedy_search
 from asr_attn.decoding.hotwords import HotwordScorer
 from asr_attn.decoding.hypothesis import Hypothesis, SearchConfig
+from asr_attn.decoding.internal_lm import InternalLmScorer
 from asr_attn.decoding.scorers import AttentionScorer, Scorer
 from asr_attn.models.asr import AsrModel
 
@@ -29,6 +30,8 @@ def model_scorers(network: AsrModel, config: SearchConfig) -> list[Weighted]:
         found.append((attention, share))
     if config.ctc_weight > 0:
         found.append((CtcPrefixScorer(network.ctc_log_probs), config.ctc_weight))
+    if config.internal_lm_weight > 0:
+        found.append((InternalLmScorer(network.speller), -config.internal_lm_weight))
     if config.length_bonus != 0:
         found.append((LengthBonus(network.ctc.out_features, config.length_bonus), 1.0))
     return found

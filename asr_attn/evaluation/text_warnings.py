@@ -36,6 +36,23 @@ def emptied_warnings(
         )
 
 
+def case_warnings(references: Sequence[str], hypotheses: Sequence[str]) -> Iterator[str]:
+    """Says if one side has capitals only and the other none.
+
+    Args:
+        references: what was said, in the form that is compared.
+        hypotheses: what was recognised.
+    """
+    sides = [("references", "".join(references)), ("hypotheses", "".join(hypotheses))]
+    capital = [name for name, text in sides if text.isupper()]
+    small = [name for name, text in sides if text.islower()]
+    if len(capital) == len(small) == 1:
+        yield (
+            f"the {capital[0]} are in capitals and the {small[0]} in small letters, so that every "
+            "word counts as wrong; --normalizer basic takes no notice of case"
+        )
+
+
 def language_warnings(utterances: Sequence[Utterance], form: str) -> Iterator[str]:
     """Says if texts of other languages are brought to a form that is made for English.
 

@@ -3,7 +3,9 @@
 Searching anew for every setting would take hours. So the hypotheses of a few different searches are
 put into one pool for each utterance, each with what every scorer gave to it
 (``evaluation/tuning_searches.py``). Any weights rank a pool at once, and thousands are tried, as
-minimum error rate training does (Och 2003), but at random, since there are only a few of them.
+minimum error rate training does (Och 2003), but at random, since there are only a few of them. As
+there, what the best weights find is added to the pools, which judge those weights too kindly as
+long as they lack it, and weights are tried again.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -16,6 +18,7 @@ from asr_attn.decoding.hypothesis import SearchConfig
 
 MOST_CTC = 0.9
 MOST_LM = 1.5
+MOST_INTERNAL_LM = 0.6
 MOST_BONUS = 2.0
 """Greatest weights that are tried."""
 LEAST_EXPONENT = 0.001
@@ -36,6 +39,7 @@ class Weights:
 
     ctc_weight: float = 0.0
     lm_weight: float = 0.0
+    internal_lm_weight: float = 0.0
     length_bonus: float = 0.0
     length_exponent: float = 0.7
 
@@ -45,6 +49,7 @@ class Weights:
             config,
             ctc_weight=self.ctc_weight,
             lm_weight=self.lm_weight,
+            internal_lm_weight=self.internal_lm_weight,
             length_bonus=self.length_bonus,
             length_exponent=self.length_exponent,
         )
@@ -58,6 +63,7 @@ class Pool:
         attention: (B, N) log-probability by the decoder; -inf where there is no hypothesis.
         ctc: (B, N) by CTC.
         lm: (B, N) by the language model; zeros without one.
+        internal_lm: (B, N) by the decoder that hears nothing; zeros without a language model.
         tokens: (B, N) tokens without the end of the sentence.
         ends: (B, N) 1 where the sentence was ended, 0 where it was cut off.
         errors: (B, N) wrong words.
@@ -67,6 +73,7 @@ class Pool:
     attention: NDArray[np.float64]
     ctc: NDArray[np.float64]
     lm: NDArray[np.float64]
+    internal_lm: NDArray[np.float64]
     tokens: NDArray[np.float64]
     ends: NDArray[np.float64]
     errors: NDArray[np.int64]
@@ -85,6 +92,7 @@ class Pool:
             (1.0 - weights.ctc_weight) * self.attention
             + weights.ctc_weight * self.ctc
             + weights.lm_weight * self.lm
+            - weights.internal_lm_weight * self.internal_lm
             + weights.length_bonus * self.tokens
         )
         ranked = total / np.maximum(self.tokens + self.ends, 1.0) ** weights.length_exponent
@@ -161,6 +169,7 @@ def _drawn(random: np.random.Generator, with_lm: bool, near: Weights | None) -> 
     return Weights(
         number(MOST_CTC, known.ctc_weight),
         number(MOST_LM, known.lm_weight) if with_lm else 0.0,
+        number(MOST_INTERNAL_LM, known.internal_lm_weight) if with_lm else 0.0,
         0.0 if divided else number(MOST_BONUS, known.length_bonus),
         max(number(1.0, known.length_exponent), LEAST_EXPONENT) if divided else 0.0,
     )

@@ -4,7 +4,7 @@ The encoder runs once. What it gives waits in main memory, about 4 bytes for eac
 memory step: a listener with 400 features at 16 steps/s takes 90 MB for each hour of audio.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +18,7 @@ from asr_attn.data.batches import pad_waveforms, read_utterance
 from asr_attn.data.manifest import Utterance
 from asr_attn.data.planning import plan_batches
 from asr_attn.decoding.hypothesis import Hypothesis, SearchConfig
+from asr_attn.decoding.internal_lm import InternalLmScorer
 from asr_attn.decoding.recheck import checked_search
 from asr_attn.decoding.scorers import Scorer
 from asr_attn.decoding.search import Weighted, search
@@ -28,14 +29,14 @@ from asr_attn.recognizer import BATCH_SECONDS, SILENCE
 ASKED = 1e-6
 """A weight that changes no order, but has the scorer asked what it gives."""
 POOLED = (
-    Weights(ctc_weight=ASKED, lm_weight=ASKED),
-    Weights(ctc_weight=ASKED, lm_weight=0.3),
+    Weights(),
+    Weights(lm_weight=0.3),
     Weights(ctc_weight=0.1, lm_weight=0.6, length_exponent=1.0),
     Weights(ctc_weight=0.3, lm_weight=0.2, length_exponent=0.0),
-    Weights(ctc_weight=0.4, lm_weight=1.0, length_bonus=0.5, length_exponent=0.0),
+    Weights(0.4, lm_weight=1.0, internal_lm_weight=0.2, length_bonus=0.5, length_exponent=0.0),
     Weights(ctc_weight=0.8, lm_weight=0.3, length_exponent=0.5),
 )
-"""Searches whose hypotheses are pooled. Each asks every scorer, so that each part is known."""
+"""Searches whose hypotheses are pooled first."""
 
 
 @dataclass(frozen=True)
@@ -130,24 +131,25 @@ def _further(lm: Scorer | None, config: SearchConfig) -> list[Weighted]:
 def collect(
     model: TrainedModel,
     batches: Sequence[EncodedBatch],
-    references: Sequence[str],
+    settings: Iterable[Weights],
     config: SearchConfig,
+    found: Sequence[list[Hypothesis]],
     lm: Scorer | None = None,
     on_done: OnDone = _ignore,
-) -> Pool:
-    """Search each utterance with the settings of ``POOLED`` and pool all that is found.
+) -> None:
+    """Search each utterance with some weights and add what is found to what was found before.
 
     Args:
         model: recogniser.
         batches: all utterances.
-        references: what was said in them, normalised.
-        config: settings but for the weights; as many hypotheses are pooled as its beam has.
+        settings: weights; each scorer is asked, whatever its weight.
+        config: settings but for the weights; as many hypotheses are kept as its beam has.
+        found: hypotheses of each utterance, none twice; it is added to.
         lm: language model.
         on_done: is told of utterances.
     """
     device = model.network.ctc.weight.device
-    settings = dict.fromkeys(w if lm is not None else replace(w, lm_weight=0.0) for w in POOLED)
-    found: list[list[Hypothesis]] = [[] for _ in references]
+    settings = dict.fromkeys(_asking(weights, lm is not None) for weights in settings)
     for batch in batches:
         memory, lengths = batch.memory.to(device), batch.lengths.to(device)
         for weights in settings:
@@ -156,30 +158,49 @@ def collect(
             lists = search(model.network, memory, lengths, own, further, nbest=config.beam)
             for i, hypotheses in zip(batch.indices, lists):
                 known = {(h.tokens, h.truncated) for h in found[i]}
-                found[i] += [h for h in hypotheses if (h.tokens, h.truncated) not in known]
+                found[i].extend(h for h in hypotheses if (h.tokens, h.truncated) not in known)
         for i, quiet in zip(batch.indices, batch.silent):
             if quiet:  # nothing is written there, whatever the search says
-                found[i] = [replace(found[i][0], tokens=(), truncated=False)]
+                found[i][:] = [replace(found[i][0], tokens=(), truncated=False)]
         on_done(len(batch.indices))
-    return _pooled(model, found, references, lm.name if lm is not None else None)
 
 
-def _pooled(
+def _asking(weights: Weights, with_lm: bool) -> Weights:
+    """Weights that have every scorer asked."""
+    lm_weights = (weights.lm_weight, weights.internal_lm_weight)
+    return replace(
+        weights,
+        ctc_weight=max(weights.ctc_weight, ASKED),
+        lm_weight=max(lm_weights[0], ASKED) if with_lm else 0.0,
+        internal_lm_weight=max(lm_weights[1], ASKED) if with_lm else 0.0,
+    )
+
+
+def pooled(
     model: TrainedModel,
     found: Sequence[Sequence[Hypothesis]],
     references: Sequence[str],
     lm: str | None,
 ) -> Pool:
-    """Arrays of what was found; ``lm`` is what the part of the language model is called."""
+    """Arrays of what was found, to try weights on.
+
+    Args:
+        model: recogniser.
+        found: hypotheses of each utterance.
+        references: what was said in them, normalised.
+        lm: what the part of the language model is called.
+    """
     size = (len(found), max(map(len, found)))
-    values = {name: np.zeros(size) for name in ("ctc", "lm", "tokens", "ends")}
+    values = {name: np.zeros(size) for name in ("ctc", "lm", "internal_lm", "tokens", "ends")}
     attention = np.full(size, -np.inf)
     errors, characters = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
     for i, (hypotheses, reference) in enumerate(zip(found, references, strict=True)):
         for j, hypothesis in enumerate(hypotheses):
             attention[i, j] = hypothesis.parts["attention"]
             values["ctc"][i, j] = hypothesis.parts["ctc"]
-            values["lm"][i, j] = hypothesis.parts[lm] if lm is not None else 0.0
+            if lm is not None:
+                values["lm"][i, j] = hypothesis.parts[lm]
+                values["internal_lm"][i, j] = hypothesis.parts[InternalLmScorer.name]
             values["tokens"][i, j] = len(hypothesis.tokens)
             values["ends"][i, j] = not hypothesis.truncated
             text = " ".join(model.tokenizer.decode(hypothesis.tokens).split())

@@ -89,6 +89,7 @@ def test_a_bonus_for_length_makes_transcripts_no_shorter(model_file, recordings)
         (("--ctc-weight", "2"), ("--ctc-weight", "from 0 to 1", "2")),
         (("--ctc-weight", "much"), ("--ctc-weight", "not a number")),
         (("--lm-weight", "0.5"), ("--lm-weight goes with --lm",)),
+        (("--internal-lm-weight", "0.2"), ("--internal-lm-weight goes with --lm",)),
         (("--nbest", "3"), ("--nbest", "jsonl")),
         (("--hotword", ":5"), ("hotword", "no phrase")),
         (("--hotword", "xyz"), ("'xyz'", "cannot write")),

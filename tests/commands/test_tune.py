@@ -1,4 +1,5 @@
 import argparse
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -13,6 +14,8 @@ from asr_attn.commands.searching import read_search, search_config, search_lines
 from asr_attn.commands.tune_report import Measured, Report
 from asr_attn.config import register_schemas, resolve
 from asr_attn.decoding.hypothesis import SearchConfig
+from asr_attn.evaluation import tuning_searches
+from asr_attn.evaluation.tuning import Weights
 from asr_attn.recognizer import load
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -81,6 +84,30 @@ def test_untuned_is_what_the_other_commands_do(asr, model_file, manifest, tmp_pa
     assert figures["untuned"]["beam"] == 1
     assert figures["untuned"]["errors"] == plain["words"]["errors"]
     assert [t["beam"] for t in figures["tuned"]] == [10]
+
+
+def test_the_pools_are_given_what_the_best_weights_find(asr, model_file, manifest, monkeypatch):
+    searched, sizes = [], []
+
+    def watched(model, batches, settings, config, found, *rest):
+        settings = list(settings)
+        collect(model, batches, settings, config, found, *rest)
+        searched.append(settings)
+        sizes.append(sum(map(len, found)))
+
+    collect = tuning_searches.collect
+    monkeypatch.setattr(tuning_searches, "collect", watched)
+    monkeypatch.setattr(
+        tuning_searches, "POOLED", (Weights(0.9, length_bonus=2.0, length_exponent=0.0),)
+    )
+    options = ("--beam", 2, "--trials", 40, "--output", manifest.with_name("s.yaml"))
+    assert asr("tune", model_file, manifest, *options)[0] == 0
+    assert [len(settings) for settings in searched] == [1] * len(searched)
+    assert sizes[1] > sizes[0]
+    # until nothing is found that was not there, or four times
+    growing = [after > before for before, after in itertools.pairwise(sizes)]
+    assert all(growing[:-1])
+    assert len(growing) == 4 or not growing[-1]
 
 
 ARGS = argparse.Namespace(

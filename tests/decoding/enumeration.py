@@ -1,8 +1,8 @@
 """What the tests of the search compare with: every text there can be, as each scorer scores it.
 
-Attention by a pass over the whole text, CTC by torch's loss and by the sum over all paths, language
-models by back-off over a dict, hotwords by finding phrases in the text, coverage by adding up the
-weights of the pass.
+Attention by a pass over the whole text, the internal language model by another over the mean of the
+memory, CTC by torch's loss and by the sum over all paths, language models by back-off over a dict,
+hotwords by finding phrases in the text, coverage by adding up the weights of the pass.
 """
 
 import itertools
@@ -84,12 +84,16 @@ def every_text(
         last = range(EOS, size) if count == steps + 1 else (EOS,)
         rows = list(itertools.product(*[range(UNK, size)] * (count - 1), last))
         read, covered = attention_of(network, memory, torch.tensor(rows))
-        for row, attention, steps_covered in zip(rows, read, covered, strict=True):
+        unheard, _ = attention_of(network, memory.mean(dim=0, keepdim=True), torch.tensor(rows))
+        for row, attention, internal, steps_covered in zip(
+            rows, read, unheard, covered, strict=True
+        ):
             ended = row[-1] == EOS
             tokens = row[:-1] if ended else row
             text = tokenizer.decode(tokens)
             parts = {
                 "attention": attention,
+                "internal_lm": internal,
                 "ctc": whole_ctc(log_probs, tokens) if ended else log(prefixes[tokens]),
                 "length": bonus * len(tokens),
                 "language model": ngram_of(ngrams, tokens, ended, tokenizer),

@@ -37,7 +37,7 @@ SIZE = len(LETTERS)
 STEPS = (3, 2)
 ALL = (SIZE - 2) ** STEPS[0] * (SIZE - 1)
 """Slots for every text of the last step: one of all tokens but the blank comes after others."""
-COVERAGE, LENGTH, NGRAM, WORD = 0.4, 0.3, 0.6, 0.35
+COVERAGE, LENGTH, NGRAM, WORD, INTERNAL = 0.4, 0.3, 0.6, 0.35, 0.25
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class Choice:
     ngram: bool
     words: bool
     hotwords: bool
+    internal: bool = False
 
     @property
     def config(self) -> SearchConfig:
@@ -60,6 +61,8 @@ class Choice:
             ctc_weight=self.ctc or 0.0,
             coverage=COVERAGE * self.coverage,
             length_bonus=LENGTH * self.length,
+            lm="toy.arpa" if self.internal else None,
+            internal_lm_weight=INTERNAL * self.internal,
         )
 
     @property
@@ -73,6 +76,7 @@ class Choice:
             "language model": NGRAM * self.ngram,
             "words": WORD * self.words,
             "hotwords": float(self.hotwords),
+            "internal_lm": -INTERNAL * self.internal,
         }
         return {name: weight for name, weight in every.items() if weight}
 
@@ -90,11 +94,12 @@ class Choice:
 
 CHOICES = [
     Choice(*values)
-    for values in itertools.product((None, 0.0, 0.3, 1.0), *[(False, True)] * 5)
+    for values in itertools.product((None, 0.0, 0.3, 1.0), *[(False, True)] * 6)
     if any(values[1:]) or values[0] is not None
-    if not values[1] or values[0] in (0.0, 0.3)  # coverage is of attention
+    if not (values[1] or values[6]) or values[0] in (0.0, 0.3)  # these are of attention
+    if not values[6] or values[3]  # for the sake of a language model
 ]
-EVERYTHING = Choice(0.3, True, True, True, True, True)
+EVERYTHING = Choice(0.3, True, True, True, True, True, True)
 
 
 @dataclass(frozen=True)

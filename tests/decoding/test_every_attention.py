@@ -12,6 +12,7 @@ import torch
 from asr_attn.decoding.beam import beam_search
 from asr_attn.decoding.greedy import greedy_search
 from asr_attn.decoding.hypothesis import Hypothesis, SearchConfig
+from asr_attn.decoding.internal_lm import InternalLmScorer
 from asr_attn.decoding.scorers import AttentionScorer
 from asr_attn.models.decoders import LstmDecoder, LstmDecoderConfig
 from asr_attn.nn.attention import ATTENTIONS
@@ -83,3 +84,20 @@ def test_equals_a_search_that_reads_every_hypothesis_anew(attention, beam):
                 assert one.log_prob == pytest.approx(other.log_prob, abs=1e-4)
             longest = max(longest, len(expected[0].tokens))
     assert longest >= 3
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+@torch.inference_mode()
+def test_what_is_expected_without_hearing_rests_on_the_mean_of_the_memory(attention):
+    speller, memory = make(attention, 0)
+    tokens = torch.tensor([[EOS, 3, 2, 5], [EOS, 2, 2, 4], [EOS, 4, 5, 5]])
+    scorer = InternalLmScorer(speller)
+    state, scores = scorer.start(memory, LENGTHS), []
+    for read in tokens.unbind(dim=1):
+        log_probs, state = scorer.score(read, state)
+        scores.append(log_probs)
+    for row, length in enumerate(LENGTHS.tolist()):
+        mean = memory[row, :length].mean(dim=0)[None, None]
+        expected = speller(mean, torch.tensor([1]), tokens[row : row + 1]).logits[0]
+        found = torch.stack(scores, dim=1)[row]
+        torch.testing.assert_close(found, expected.log_softmax(dim=-1), rtol=1e-4, atol=1e-4)

@@ -26,9 +26,29 @@ def test_refuses_settings_that_make_no_sense(wrong):
 
 
 @pytest.mark.parametrize(
-    "name", ["lm_weight", "length_exponent", "coverage_threshold", "max_tokens_per_step"]
+    "name",
+    [
+        "lm_weight",
+        "internal_lm_weight",
+        "length_exponent",
+        "coverage_threshold",
+        "max_tokens_per_step",
+    ],
 )
 @pytest.mark.parametrize("value", [math.nan, math.inf, 1e300])
 def test_refuses_numbers_beyond_all_bounds(name, value):
     with pytest.raises(ValueError, match=name):
         SearchConfig(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"lm": None}, "makes way for a language model: set search.lm"),
+        ({"lm": "a.arpa", "ctc_weight": 1.0}, "needs attention"),
+    ],
+)
+def test_what_the_decoder_expects_is_taken_away_where_that_makes_sense(settings, message):
+    with pytest.raises(ValueError, match=message):
+        SearchConfig(internal_lm_weight=0.2, **settings)
+    assert not SearchConfig(internal_lm_weight=0.2, lm="a.arpa").plain

@@ -93,7 +93,7 @@ def test_a_beam_that_holds_everything_equals_enumeration(toy):
     for row, steps in enumerate(STEPS):
         texts = every_text(toy.network, *toy.tables, BONUS, memory[row, :steps], toy.tokenizer)
         scores = {
-            text.tokens: sum(weights[name] * part for name, part in text.parts.items())
+            text.tokens: sum(weight * text.parts[name] for name, weight in weights.items())
             for text in texts
         }
         possible = {tokens: score for tokens, score in scores.items() if score > -math.inf}

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from asr_attn.data.manifest import Utterance
-from asr_attn.evaluation.text_warnings import emptied_warnings, language_warnings
+from asr_attn.evaluation.text_warnings import case_warnings, emptied_warnings, language_warnings
 
 
 def test_references_that_normalise_to_nothing_are_named():
@@ -13,6 +13,24 @@ def test_references_that_normalise_to_nothing_are_named():
     assert "2 ('...'), 4 ('?!'), 6 ('-'), ...;" in warning
     assert list(emptied_warnings("ab", ["a", ""], ["a", ""])) == []
     assert list(emptied_warnings("ab", ["...", ""], ["", ""])) == []
+
+
+@pytest.mark.parametrize(
+    ("references", "hypotheses", "said"),
+    [
+        (["A CAT", "", "SAT."], ["a cat", "sat", ""], "references are in capitals and the hyp"),
+        (["a cat", "2"], ["A DOG", ""], "hypotheses are in capitals and the references in small"),
+        (["A CAT", "Sat"], ["a cat", "sat"], ""),
+        (["a cat"], ["the cat"], ""),
+        (["A CAT"], ["A DOG"], ""),
+        (["\u732b", "2"], ["a", "2"], ""),  # a script that has no case
+        (["A CAT"], [""], ""),
+    ],
+)
+def test_capitals_on_one_side_alone_are_told(references, hypotheses, said):
+    warnings = list(case_warnings(references, hypotheses))
+    assert len(warnings) == bool(said)
+    assert said in "".join(warnings)
 
 
 @pytest.mark.parametrize("english", ["en", "EN-us", "en_GB", "eng", "English", None])

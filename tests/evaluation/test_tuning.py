@@ -18,9 +18,10 @@ def random_pool(utterances: int = 40, hypotheses: int = 6, seed: int = 0) -> Poo
     attention[:, -1][::3] = -np.inf  # some have fewer
     ctc = -3.0 * errors - random.gamma(2.0, 1.0, size)
     lm = -2.0 * errors - 0.5 * tokens - random.gamma(2.0, 1.0, size)
+    internal = -0.5 * tokens - random.gamma(2.0, 1.0, size)
     ends = (random.random(size) < 0.9).astype(float)
     ends[:, 0] = 1.0
-    return Pool(attention, ctc, lm, tokens, ends, errors, random.integers(0, 20, size))
+    return Pool(attention, ctc, lm, internal, tokens, ends, errors, random.integers(0, 20, size))
 
 
 def picked_slowly(pool: Pool, w: Weights) -> list[int]:
@@ -32,6 +33,7 @@ def picked_slowly(pool: Pool, w: Weights) -> list[int]:
                 continue
             total = (1 - w.ctc_weight) * pool.attention[i, j] + w.ctc_weight * pool.ctc[i, j]
             total += w.lm_weight * pool.lm[i, j] + w.length_bonus * pool.tokens[i, j]
+            total -= w.internal_lm_weight * pool.internal_lm[i, j]
             config = SearchConfig(length_exponent=w.length_exponent)
             rank = config.rank(total, int(pool.tokens[i, j] + pool.ends[i, j]))
             keys.append((pool.ends[i, j], rank, -j))
@@ -47,7 +49,7 @@ def test_a_pool_is_ranked_as_a_search_ranks():
     pool = random_pool()
     random = np.random.default_rng(1)
     for _ in range(20):
-        weights = Weights(*random.random(3), 0.0 if random.random() < 0.5 else random.random())
+        weights = Weights(*random.random(4), 0.0 if random.random() < 0.5 else random.random())
         slow = picked_slowly(pool, weights)
         assert pool.picked(weights).tolist() == slow
         rows = list(enumerate(slow))
@@ -61,9 +63,9 @@ def test_a_pool_is_ranked_as_a_search_ranks():
 @pytest.mark.parametrize(
     "planted",
     [
-        Weights(0.3, 0.6, 0.8, 0.0),
-        Weights(0.02, 1.2, 0.0, 0.0),
-        Weights(0.7, 0.1, 0.0, 0.6),
+        Weights(0.3, 0.6, 0.2, 0.8, 0.0),
+        Weights(0.02, 1.2, 0.0, 0.0, 0.0),
+        Weights(0.7, 0.1, 0.0, 0.0, 0.6),
     ],
 )
 def test_planted_weights_are_found(planted):
@@ -74,10 +76,11 @@ def test_planted_weights_are_found(planted):
     assert wrong_words(pool, Weights()) > 30
     [best] = best_weights(pool, True, 3000, 0, Weights())
     grid = min(
-        wrong_words(pool, Weights(c, lm, bonus, exponent))
-        for c, lm, (bonus, exponent) in itertools.product(
+        wrong_words(pool, Weights(c, lm, internal, bonus, exponent))
+        for c, lm, internal, (bonus, exponent) in itertools.product(
             np.linspace(0, 0.9, 13),
             np.linspace(0, 1.5, 13),
+            (0.0, 0.15, 0.3, 0.6),
             [(b, 0.0) for b in np.linspace(0, 2, 6)] + [(0.0, x) for x in (0.2, 0.4, 0.6, 0.8)],
         )
     )
@@ -94,12 +97,12 @@ def test_the_best_are_in_order_and_differ_in_what_they_pick():
     assert best == best_weights(pool, True, 1500, 0, Weights(), count=4)
     assert best != best_weights(pool, True, 1500, 1, Weights(), count=4)
     for weights in best:  # the search takes them
-        weights.applied(SearchConfig(beam=10))
+        weights.applied(SearchConfig(beam=10, lm="words.arpa"))
 
 
 def test_without_a_language_model_it_has_no_weight():
     found = best_weights(random_pool(), False, 50, 0, Weights(), count=5)
-    assert {w.lm_weight for w in found} == {0}
+    assert {(w.lm_weight, w.internal_lm_weight) for w in found} == {(0, 0)}
 
 
 def test_characters_decide_among_equals_and_then_what_came_first():

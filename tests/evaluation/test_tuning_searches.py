@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from asr_attn.decoding.hypothesis import SearchConfig
 from asr_attn.evaluation import tuning_searches
-from asr_attn.evaluation.tuning_searches import collect, encode_set, transcribe_set
+from asr_attn.evaluation.tuning_searches import POOLED, collect, encode_set, pooled, transcribe_set
 from asr_attn.lm.loading import load_scorer
 from asr_attn.recognizer import Recognizer
 from asr_attn.text.tokenizer import BLANK, EOS
@@ -96,7 +96,13 @@ def test_pools_hold_all_that_is_found_with_all_its_parts(
     lm = load_scorer(path, tiny_model.tokenizer)
     [batch] = encode_set(tiny_model, utterances)
     references = ["a b"] * len(utterances)
-    pool = collect(tiny_model, [batch], references, SearchConfig(beam=3, lm=str(path)), lm)
+    found: list[list] = [[] for _ in utterances]
+    config = SearchConfig(beam=3, lm=str(path))
+    collect(tiny_model, [batch], POOLED[:2], config, found, lm)
+    few = sum(map(len, found))
+    collect(tiny_model, [batch], POOLED[1:], config, found, lm)  # one is searched with twice
+    assert sum(map(len, found)) > few
+    pool = pooled(tiny_model, found, references, lm.name)
     decode = tiny_model.tokenizer.decode
     natural = {symbol: value * math.log(10) for symbol, value in values.items()}
     for row, i in enumerate(batch.indices):
@@ -117,6 +123,7 @@ def test_pools_hold_all_that_is_found_with_all_its_parts(
                     attention_of(tiny_model, memory, [*tokens, *ends]),
                     None if truncated else ctc_of(tiny_model, memory, list(tokens)),
                     language + (0.0 if truncated else natural["</s>"]),
+                    attention_of(tiny_model, memory.mean(dim=1, keepdim=True), [*tokens, *ends]),
                     len(tokens),
                     float(not truncated),
                     distance(["a", "b"], clean.split()),
@@ -164,9 +171,11 @@ def ctc_of(model, memory, tokens: list[int]) -> float:
 def test_a_pool_ranks_at_least_as_high_as_each_of_its_searches(tiny_model, utterances):
     references = ["a b"] * len(utterances)
     batches = encode_set(tiny_model, utterances)
-    pool = collect(tiny_model, batches, references, SearchConfig(beam=3))
-    for w in tuning_searches.POOLED:
-        weights = replace(w, lm_weight=0.0)
+    found: list[list] = [[] for _ in utterances]
+    collect(tiny_model, batches, POOLED, SearchConfig(beam=3), found)
+    pool = pooled(tiny_model, found, references, None)
+    for w in POOLED:
+        weights = replace(w, lm_weight=0.0, internal_lm_weight=0.0)
         config = weights.applied(SearchConfig(beam=3, doubt_penalty=0.0))
         total = (1 - w.ctc_weight) * pool.attention + w.ctc_weight * pool.ctc
         total += w.length_bonus * pool.tokens
