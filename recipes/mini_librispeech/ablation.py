@@ -1,15 +1,20 @@
 """Measures what each choice of Mini LibriSpeech's training brings: one is changed at a time.
 
-All start from one model, that of a run whose training by CTC alone is over and which was begun
-with model.decoder.shortcut=false (each adds the shortcut but the one that goes without). They train
-on with attention, two epochs on short pieces and two on whole utterances, on one core each. What
-they make of dev is compared with what the unchanged settings make of it, on the same utterances. A
-run whose file is in ablation/ is not done again: stop it and start it as you like.
+There are two groups of contestants:
+
+  begin    how attention begins: all start from a model whose training by CTC alone is over, begun
+           with model.decoder.shortcut=false (each adds the shortcut but the one that goes without)
+  trained  what is learnt from the recordings: all start from a model that is trained
+
+They train on with attention on one core each, most of five epochs on short pieces and the rest on
+whole utterances. What they make of dev is compared with what the unchanged settings make of it, on
+the same utterances. A run whose file is in ablation/ is not done again: stop it and start it as you
+like.
 
 Examples:
-  python recipes/mini_librispeech/ablation.py --start runs/ctc.safetensors
-  python recipes/mini_librispeech/ablation.py --start runs/ctc.safetensors ema mixing --jobs 1
-  python recipes/mini_librispeech/ablation.py      # only the table, in README.md
+  python recipes/mini_librispeech/ablation.py begin --start runs/ctc.safetensors
+  python recipes/mini_librispeech/ablation.py trained --start runs/mini-librispeech/DATE ema mixing
+  python recipes/mini_librispeech/ablation.py begin      # only the table, in README.md
 """
 
 import argparse
@@ -30,7 +35,7 @@ from asr_attn.evaluation.result_files import pair_results
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 DEV = "data/mini_librispeech/dev.jsonl"
-BEGIN, END = "<!-- ablation: made by ablation.py -->", "<!-- end of ablation -->"
+END = "<!-- end of ablation -->"
 AS_IT_IS = "as_it_is"
 COMMON = (
     "experiment=mini_librispeech",
@@ -53,7 +58,24 @@ COMMON = (
     "scheduler.warmup_steps=50",
     "optimizer.lr=1e-3",
 )
-CHANGES: Mapping[str, tuple[str, ...]] = {
+BEGIN_GROUP: Mapping[str, tuple[str, ...]] = {
+    AS_IT_IS: (),
+    "no_short_pieces": ("data.loading.curriculum=[]",),
+    "no_window": ("model.attention.window_back=-1", "model.attention.window_ahead=-1"),
+    "no_shortcut": ("model.decoder.shortcut=false",),
+    "guided_by_diagonal": ("training.guided_by=diagonal",),
+    "no_guidance": ("training.guided_attention=0",),
+    "no_ctc": (
+        "training.ctc_weight=0",
+        "training.ctc_warmup=0",
+        "training.align_at=[]",
+        "training.guided_by=diagonal",
+        "data.loading.curriculum=[]",
+    ),
+    "mixing": ("data.loading.mixing.share=0.5", "data.loading.mixing.until=1"),
+    "no_scheduled_sampling": ("training.scheduled_sampling=0",),
+}
+TRAINED_GROUP: Mapping[str, tuple[str, ...]] = {
     AS_IT_IS: (),
     "no_speed": ("augmentation.speed=[1.0]",),
     "no_volume": ("augmentation.gain_db=0",),
@@ -62,6 +84,10 @@ CHANGES: Mapping[str, tuple[str, ...]] = {
         "augmentation.frequency_masks=0",
         "augmentation.time_masks=0",
         "augmentation.time_masks_per_frame=0",
+    ),
+    "larger_masks": (
+        "augmentation.frequency_mask_bins=27",
+        "augmentation.time_masks_per_frame=0.01",
     ),
     "two_time_masks": (
         "augmentation.time_masks_per_frame=0",
@@ -76,23 +102,14 @@ CHANGES: Mapping[str, tuple[str, ...]] = {
     ),
     "reverberation": ("augmentation.reverb_probability=0.2",),
     "few_hours": ("augmentation=few_hours",),
-    "mixing": (
-        "data.loading.mixing.share=0.5",
+    "mixing": ("data.loading.mixing.share=0.5", "data.loading.mixing.until=1"),
+    "mixing_small_pieces": (
+        "data.loading.mixing.share=0.7",
         "data.loading.mixing.until=1",
-    ),
-    "no_short_pieces": ("data.loading.curriculum=[]",),
-    "no_window": ("model.attention.window_back=-1", "model.attention.window_ahead=-1"),
-    "no_shortcut": ("model.decoder.shortcut=false",),
-    "guided_by_diagonal": ("training.guided_by=diagonal",),
-    "no_guidance": ("training.guided_attention=0",),
-    "no_ctc": (
-        "training.ctc_weight=0",
-        "training.ctc_warmup=0",
-        "training.align_at=[]",
-        "training.guided_by=diagonal",
-        "data.loading.curriculum=[]",
+        "data.loading.mixing.piece_words=5",
     ),
     "more_dropout": ("model.encoder.dropout=0.3",),
+    "more_dropout_everywhere": ("model.encoder.dropout=0.35", "model.decoder.dropout=0.35"),
     "intermediate_ctc": ("training.intermediate_ctc=0.3",),
     "ctc_consistency": ("training.ctc_consistency=0.2",),
     "no_label_smoothing": ("training.label_smoothing=0",),
@@ -101,15 +118,16 @@ CHANGES: Mapping[str, tuple[str, ...]] = {
     "ema": ("training.ema=0.999",),
     "one_model": ("callbacks.keep_best=1",),
 }
-"""Settings of each contestant beside the common ones."""
+GROUPS = {"begin": BEGIN_GROUP, "trained": TRAINED_GROUP}
+"""Settings of each contestant of a group beside the common ones."""
 
 
-def train(name: str, start: Path, runs: Path, results: Path) -> str:
+def train(name: str, changes: Sequence[str], start: Path, runs: Path, results: Path) -> str:
     """Train and measure one contestant; the sentence to print."""
     if (results / f"{name}.json").exists():
         return f"{name}: done before"
     folder = runs / name
-    begin = [*COMMON, *CHANGES[name], f"start_from={start}", f"run_dir={folder}"]
+    begin = [*COMMON, *changes, f"start_from={start}", f"run_dir={folder}"]
     overrides = [f"resume={folder}"] if (folder / "last.ckpt").exists() else begin
     if not (folder / "finished").exists():
         failure = _run([str(ROOT / "train.py"), *overrides])
@@ -128,7 +146,7 @@ def train(name: str, start: Path, runs: Path, results: Path) -> str:
         "errors": dict(zip(paired.names, paired.errors[:, 0].tolist(), strict=True)),
         "words": dict(zip(paired.names, paired.words.tolist(), strict=True)),
     }
-    results.mkdir(exist_ok=True)
+    results.mkdir(parents=True, exist_ok=True)
     (results / f"{name}.json").write_text(json.dumps(found) + "\n", encoding="utf-8")
     return f"{name}: WER {100 * paired.errors.sum() / paired.words.sum():.2f} %"
 
@@ -152,7 +170,7 @@ def _output(command: Sequence[str]) -> str:
     ).stdout.strip()
 
 
-def table(results: Sequence[Mapping[str, Any]]) -> str:
+def table(results: Sequence[Mapping[str, Any]], changes: Mapping[str, tuple[str, ...]]) -> str:
     """A line for each contestant, the best first, with the difference that the change made."""
     by_name = {found["name"]: found for found in results}
     base = by_name[AS_IT_IS]
@@ -166,7 +184,7 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
         low, high = 100 * made.interval.low, 100 * made.interval.high
         difference = f"{100 * made.difference:+.1f} ({low:+.1f} to {high:+.1f})"
         settings = (
-            " ".join(f"`{setting}`" for setting in CHANGES[name]) or "the settings as they are"
+            " ".join(f"`{setting}`" for setting in changes[name]) or "the settings as they are"
         )
         rows.append((made.rate_b, name, settings, "" if name == AS_IT_IS else difference))
     lines = [
@@ -177,46 +195,52 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join([header, *lines])
 
 
-def write_table(results: Path, readme: Path) -> None:
-    """Put the table of all results between the marks in a file."""
+def write_table(group: str, results: Path, readme: Path) -> None:
+    """Put the table of a group's results between its marks in a file."""
     found = [
         json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))
     ]
-    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+    begin = f"<!-- ablation, {group}: made by ablation.py -->"
+    before, _, rest = readme.read_text(encoding="utf-8").partition(begin)
     after = rest.partition(END)[2]
-    readme.write_text(f"{before}{BEGIN}\n\n{table(found)}\n\n{END}{after}", encoding="utf-8")
+    rows = table(found, GROUPS[group])
+    readme.write_text(f"{before}{begin}\n\n{rows}\n\n{END}{after}", encoding="utf-8")
 
 
 def main() -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog=f"contestants: {', '.join(CHANGES)}",
+        epilog="; ".join(f"{group}: {', '.join(names)}" for group, names in GROUPS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("group", choices=GROUPS)
     parser.add_argument("names", nargs="*", metavar="NAME", help="contestants (default: all)")
-    parser.add_argument("--start", type=Path, help="model file that all train on from")
+    parser.add_argument("--start", type=Path, help="model that all train on from")
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side (default: 2)")
     parser.add_argument("--runs", type=Path, default=Path("runs/ablation"))
     options = parser.parse_args()
-    unknown = [name for name in options.names if name not in CHANGES]
+    changes = GROUPS[options.group]
+    unknown = [name for name in options.names if name not in changes]
     if unknown:
-        print(f"{', '.join(unknown)}: not known; known: {', '.join(CHANGES)}", file=sys.stderr)
+        print(f"{', '.join(unknown)}: not known; known: {', '.join(changes)}", file=sys.stderr)
         return 2
-    results = HERE / "ablation"
+    results = HERE / "ablation" / options.group
     if options.start is not None:
         if not (ROOT / DEV).is_file():
             print(f"{DEV} is missing; run prepare.py first", file=sys.stderr)
             return 2
-        start, runs = options.start.resolve(), options.runs.resolve()
+        start, runs = options.start.resolve(), options.runs.resolve() / options.group
         with ThreadPoolExecutor(options.jobs) as pool:
-            names = options.names or list(CHANGES)
-            for sentence in pool.map(lambda name: train(name, start, runs, results), names):
+            names = options.names or list(changes)
+            for sentence in pool.map(
+                lambda name: train(name, changes[name], start, runs, results), names
+            ):
                 print(sentence, flush=True)
     if not (results / f"{AS_IT_IS}.json").is_file():
         print(f"nothing to compare with: {AS_IT_IS} has no result yet", file=sys.stderr)
         return 2
-    write_table(results, HERE / "README.md")
+    write_table(options.group, results, HERE / "README.md")
     return 0
 
 

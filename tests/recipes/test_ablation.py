@@ -34,9 +34,13 @@ def settings(*overrides: str) -> RunConfig:
         return resolve(compose("train", overrides=named))
 
 
-@pytest.mark.parametrize("name", ablation.CHANGES)
-def test_each_contestant_changes_the_settings(name: str) -> None:
-    assert (settings(*ablation.CHANGES[name]) != settings()) == (name != ablation.AS_IT_IS)
+@pytest.mark.parametrize(
+    ("group", "name"),
+    [(group, name) for group in ablation.GROUPS for name in ablation.GROUPS[group]],
+)
+def test_each_contestant_changes_the_settings(group: str, name: str) -> None:
+    changed = settings(*ablation.GROUPS[group][name])
+    assert (changed != settings()) == (name != ablation.AS_IT_IS)
 
 
 def result(name: str, errors: list[int]) -> dict[str, object]:
@@ -54,10 +58,13 @@ def test_the_table_tells_what_each_change_made(tmp_path: Path) -> None:
     for row in found:
         (tmp_path / f"{row['name']}.json").write_text(json.dumps(row))
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{ablation.BEGIN}\nold\n{ablation.END}\nafter\n")
-    ablation.write_table(tmp_path, readme)
+    first, second = (f"<!-- ablation, {group}: made by" for group in ablation.GROUPS)
+    rest = f"ablation.py -->\nold\n{ablation.END}\nafter\n"
+    readme.write_text(f"before\n{first} ablation.py -->\nkept\n{ablation.END}\n{second} {rest}")
+    ablation.write_table("trained", tmp_path, readme)
     text = readme.read_text()
-    assert text.startswith("before\n")
+    assert text.startswith(f"before\n{first} ablation.py -->\nkept\n")
+    assert "old" not in text
     assert text.endswith("\nafter\n")
     rows = [line.split(" | ") for line in text.splitlines() if " % | " in line]
     assert [row[0] for row in rows] == [
@@ -72,10 +79,10 @@ def test_the_table_tells_what_each_change_made(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_told(capsys: pytest.CaptureFixture[str], monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr("sys.argv", ["ablation.py", "emma"])
+    monkeypatch.setattr("sys.argv", ["ablation.py", "begin", "emma"])
     assert ablation.main() == 2
     assert "emma: not known; known: as_it_is, " in capsys.readouterr().err
     monkeypatch.setattr(ablation, "HERE", tmp_path)
-    monkeypatch.setattr("sys.argv", ["ablation.py"])
+    monkeypatch.setattr("sys.argv", ["ablation.py", "begin"])
     assert ablation.main() == 2
     assert "nothing to compare with" in capsys.readouterr().err
