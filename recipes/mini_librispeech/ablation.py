@@ -219,7 +219,7 @@ def main() -> int:
     parser.add_argument("--start", type=Path, help="model that all train on from")
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side (default: 2)")
     parser.add_argument("--runs", type=Path, default=Path("runs/ablation"))
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     changes = GROUPS[options.group]
     unknown = [name for name in options.names if name not in changes]
     if unknown:

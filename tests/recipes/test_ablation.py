@@ -79,7 +79,7 @@ def test_the_table_tells_what_each_change_made(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_told(capsys: pytest.CaptureFixture[str], monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr("sys.argv", ["ablation.py", "begin", "emma"])
+    monkeypatch.setattr("sys.argv", ["ablation.py", "begin", "--jobs", "1", "emma"])
     assert ablation.main() == 2
     assert "emma: not known; known: as_it_is, " in capsys.readouterr().err
     monkeypatch.setattr(ablation, "HERE", tmp_path)
