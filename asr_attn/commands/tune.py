@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from asr_attn.evaluation.tuning import Pool, Weights
     from asr_attn.evaluation.tuning_searches import EncodedBatch
 
-ROUNDS = 4
-"""Most searches with the best weights so far, for hypotheses that the pools lack."""
+ROUNDS = 10
+"""Most searches with the weights that are best on the pools, for what the pools lack."""
 VERIFIED = 3
-"""Weights that are searched with in earnest, beside the settings that there were before."""
+"""Weights that are searched with in earnest, doubts considered, beside the settings that there were
+before: those whose searches made the fewest errors."""
 
 
 def tune(args: argparse.Namespace) -> int:
@@ -79,12 +80,11 @@ def _weights(
     start = Weights(lm_weight=before.lm_weight if with_lm else 0.0)
     pool = bench.pool(config, POOLED, "searching")
     for number in range(1, ROUNDS + 1):
-        size = bench.hypotheses
-        best = best_weights(pool, with_lm, args.trials, args.seed, start)
-        pool = bench.pool(config, best, f"searching on, {number}")
-        if bench.hypotheses == size:
+        [best] = best_weights(pool, with_lm, args.trials, args.seed, start)
+        if best in bench.errors:
             break
-    found = best_weights(pool, with_lm, args.trials, args.seed, start, VERIFIED)
+        pool = bench.pool(config, [best], f"searching on, {number}")
+    found = sorted(bench.errors, key=bench.errors.__getitem__)[:VERIFIED]
     return found, weights_for_halves(pool, with_lm, args.trials, args.seed, start)
 
 
@@ -98,6 +98,7 @@ class _Bench:
         batches: encoded recordings.
         references: what was said in them, normalised.
         found: hypotheses of each.
+        errors: words and characters that each of the weights got wrong that were searched with.
     """
 
     model: "TrainedModel"
@@ -105,18 +106,20 @@ class _Bench:
     batches: "Sequence[EncodedBatch]"
     references: Sequence[str]
     found: "Sequence[list[Hypothesis]]"
-
-    @property
-    def hypotheses(self) -> int:
-        """How many have been found."""
-        return sum(map(len, self.found))
+    errors: "dict[Weights, tuple[int, int]]"
 
     def pool(self, config: "SearchConfig", settings: "Iterable[Weights]", name: str) -> "Pool":
         """Search with some more weights; all hypotheses found so far, to try weights on."""
-        from asr_attn.evaluation.tuning_searches import collect, pooled
+        from asr_attn.evaluation.tuning_searches import collect, pooled, wrong
 
         with Progress(name, len(self.references)) as bar:
-            collect(self.model, self.batches, settings, config, self.found, self.lm, bar.advance)
+            best = collect(
+                self.model, self.batches, settings, config, self.found, self.lm, bar.advance
+            )
+        for weights, hypotheses in best.items():
+            decoded = [self.model.tokenizer.decode(h.tokens).split() for h in hypotheses]
+            counts = [wrong(r, " ".join(d)) for r, d in zip(self.references, decoded, strict=True)]
+            self.errors[weights] = (sum(w for w, _ in counts), sum(c for _, c in counts))
         name_of_lm = self.lm.name if self.lm is not None else None
         return pooled(self.model, self.found, self.references, name_of_lm)
 
@@ -156,4 +159,4 @@ def _bench(args: argparse.Namespace) -> _Bench:
         except InputError as error:
             raise InputError(f"{args.manifest}: {error}") from None
     found: list[list[Hypothesis]] = [[] for _ in references]
-    return _Bench(model, cast("Scorer | None", lm), batches, references, found)
+    return _Bench(model, cast("Scorer | None", lm), batches, references, found, {})

@@ -5,7 +5,8 @@ put into one pool for each utterance, each with what every scorer gave to it
 (``evaluation/tuning_searches.py``). Any weights rank a pool at once, and thousands are tried, as
 minimum error rate training does (Och 2003), but at random, since there are only a few of them. As
 there, what the best weights find is added to the pools, which judge those weights too kindly as
-long as they lack it, and weights are tried again.
+long as they lack it, and weights are tried again. Of all that were searched with, those that made
+the fewest errors are the best, whatever pools say of them.
 """
 
 from dataclasses import dataclass, fields, replace

@@ -136,7 +136,7 @@ def collect(
     found: Sequence[list[Hypothesis]],
     lm: Scorer | None = None,
     on_done: OnDone = _ignore,
-) -> None:
+) -> dict[Weights, list[Hypothesis]]:
     """Search each utterance with some weights and add what is found to what was found before.
 
     Args:
@@ -147,22 +147,33 @@ def collect(
         found: hypotheses of each utterance, none twice; it is added to.
         lm: language model.
         on_done: is told of utterances.
+
+    Returns:
+        For each of the weights, the best hypothesis of each utterance.
     """
     device = model.network.ctc.weight.device
-    settings = dict.fromkeys(_asking(weights, lm is not None) for weights in settings)
+    settings = [w if lm is not None else _without_lm(w) for w in settings]
+    silence = Hypothesis((), 0.0, 0.0)
+    best = {weights: [silence for _ in found] for weights in settings}
     for batch in batches:
         memory, lengths = batch.memory.to(device), batch.lengths.to(device)
-        for weights in settings:
-            own = weights.applied(config)
+        for weights in best:
+            own = _asking(weights, lm is not None).applied(config)
             further = _further(lm, own)
             lists = search(model.network, memory, lengths, own, further, nbest=config.beam)
-            for i, hypotheses in zip(batch.indices, lists):
+            for i, quiet, hypotheses in zip(batch.indices, batch.silent, lists):
+                best[weights][i] = silence if quiet else hypotheses[0]
                 known = {(h.tokens, h.truncated) for h in found[i]}
                 found[i].extend(h for h in hypotheses if (h.tokens, h.truncated) not in known)
         for i, quiet in zip(batch.indices, batch.silent):
             if quiet:  # nothing is written there, whatever the search says
                 found[i][:] = [replace(found[i][0], tokens=(), truncated=False)]
         on_done(len(batch.indices))
+    return best
+
+
+def _without_lm(weights: Weights) -> Weights:
+    return replace(weights, lm_weight=0.0, internal_lm_weight=0.0)
 
 
 def _asking(weights: Weights, with_lm: bool) -> Weights:
