@@ -306,7 +306,9 @@ def _explain(error: Exception, overrides: Sequence[str], conf: Path, task: str) 
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) or "not in" in text:
         known = valid_keys(compose(TASKS[task]))
         keys = [o.split("=")[0] for o in overrides]
-        asked = [written_name(k) for k in keys if not (conf / k.partition("@")[0]).is_dir()]
+        groups = [k for k in keys if (conf / k.partition("@")[0]).is_dir()]
+        own = [k for k in keys if k not in groups and not k.startswith(("hydra.", "hydra/"))]
+        asked = [written_name(k) for k in own]
         wrong = next((k for k in asked if k not in known), key or text)
         key = nearest(wrong, known)
         hint = f"; did you mean {key}?" if key else f"; see python train.py task={task} --help"

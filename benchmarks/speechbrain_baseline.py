@@ -9,7 +9,8 @@ machine. The systems are those of `speechbrain_systems.py`, which says what they
 A folder holds a run: `tokenizer.model`, `log.jsonl` (a line per epoch), `state.pt` and `kept/` to
 go on with, and in the end `greedy.jsonl` and `beam.jsonl` for `asr-attn compare`. The same command
 goes on with a run that was stopped; an epoch that was not finished is done again, and its time does
-not count. Time is that of the processor: what else runs on the machine takes nothing from it.
+not count. Time is that of the processor over the number of threads: with one thread, what else runs
+on the machine takes nothing from it.
 Computes in float32 on the CPU, as those recipes do by default.
 
 SpeechBrain is not among the requirements: pip install speechbrain==1.1.2
@@ -110,7 +111,7 @@ def train_epoch(run: Run, start: float) -> float:
 
 
 def clock(run: Run) -> float:
-    """Seconds that the threads have computed: what else the machine does takes nothing from it."""
+    """Seconds that each of the threads has computed, on average."""
     return time.process_time() / run.options.threads
 
 

@@ -94,7 +94,8 @@ def test_a_wrong_setting_is_explained_in_one_sentence(override: str, message: st
 
 def test_a_wrong_setting_is_found_beside_groups() -> None:
     register_schemas()
-    overrides = ["experiment=fsdd_single", "model/attention=location", "training.ctc_wieght=0.2"]
+    before = ["experiment=fsdd_single", "model/attention=location", "hydra.job.chdir=true"]
+    overrides = [*before, "training.ctc_wieght=0.2"]
     with pytest.raises(ConfigError, match=r"no setting training\.ctc_wieght; did you mean"):
         check_overrides(overrides, CONF)
 

@@ -129,7 +129,7 @@ def read_search(path: Path) -> dict[str, Any]:
     if data.get("length_bonus"):
         data.setdefault("length_exponent", 0.0)
     try:
-        SearchConfig(**data)
+        SearchConfig(**{"lm": "of the command line", **data})
     except ValueError as error:
         raise InputError(f"--search {path}: {str(error).replace('search.', '')}") from None
     return data

@@ -12,16 +12,19 @@ from asr_attn.commands.arguments import (
 )
 
 _TUNE = """\
-Find the weights of the search (CTC, language model, length) that make the fewest errors on a
+Find the weights of the search (CTC, language models, length) that make the fewest errors on a
 validation set, and write them as a file of settings.
 
 The recordings are searched with a few settings, and what is found is put into one pool for each
-recording. Thousands of weights are tried on the pools; the best are then searched with in earnest.
+recording. Thousands of weights are tried on the pools, and the best are searched with, up to ten
+times, which adds to the pools what they lack. Of all that were searched with, the three that make
+the fewest errors are the candidates.
 The untuned row is the search that the other commands make when they are told no weights. Where none
 are better, the file says so and holds that search: the result is never worse on this set.
 
 The change is told with the interval of a paired bootstrap. As weights look better on the recordings
-that they were tuned on, they are also tuned on one half and measured on the other. Take recordings
+that they were tuned on, they are also tuned on one half (on the pools alone, which does a little
+worse) and measured on the other. Take recordings
 that are neither trained on nor used for the final result.
 """
 _TUNE_EXAMPLES = """\

@@ -69,7 +69,7 @@ class Report:
         args: of the command.
         words: (B,) reference words.
         untuned: the search without tuning.
-        tried: with the weights that were best on the pools.
+        tried: with the weights whose searches made the fewest errors.
         held_out: (B,) wrong words, each utterance searched with the weights that suit the half of
             the set best that it is not in.
     """

@@ -48,8 +48,8 @@ def case_warnings(references: Sequence[str], hypotheses: Sequence[str]) -> Itera
     small = [name for name, text in sides if text.islower()]
     if len(capital) == len(small) == 1:
         yield (
-            f"the {capital[0]} are in capitals and the {small[0]} in small letters, so that every "
-            "word counts as wrong; --normalizer basic takes no notice of case"
+            f"the {capital[0]} are in capitals and the {small[0]} in small letters, so that words "
+            "count as wrong that are right; --normalizer basic takes no notice of case"
         )
 
 

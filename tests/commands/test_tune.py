@@ -14,6 +14,7 @@ from asr_attn.commands.searching import read_search, search_config, search_lines
 from asr_attn.commands.tune_report import Measured, Report
 from asr_attn.config import register_schemas, resolve
 from asr_attn.decoding.hypothesis import SearchConfig
+from asr_attn.errors import InputError
 from asr_attn.evaluation import tuning_searches
 from asr_attn.evaluation.tuning import Weights
 from asr_attn.recognizer import load
@@ -178,6 +179,11 @@ def test_what_is_given_beside_the_file_counts_more(tmp_path):
     assert (config.beam, config.ctc_weight) == (2, 0.3)
     config = search_config(arguments_of("--search", str(path), "--length-bonus", "0.2"))
     assert (config.length_bonus, config.length_exponent) == (0.2, 0.0)
+    path.write_text("internal_lm_weight: 0.2\n", encoding="utf-8")
+    config = search_config(arguments_of("--search", str(path), "--lm", "a.arpa"))
+    assert (config.lm, config.internal_lm_weight) == ("a.arpa", 0.2)
+    with pytest.raises(InputError, match="makes way for a language model"):
+        search_config(arguments_of("--search", str(path)))
     path.write_text("length_bonus: 0.5\n", encoding="utf-8")
     config = search_config(arguments_of("--search", str(path)))
     assert (config.length_bonus, config.length_exponent) == (0.5, 0.0)

@@ -46,9 +46,9 @@ def test_refuses_numbers_beyond_all_bounds(name, value):
     [
         ({"lm": None}, "makes way for a language model: set search.lm"),
         ({"lm": "a.arpa", "ctc_weight": 1.0}, "needs attention"),
+        ({"lm": "a.arpa", "internal_lm_weight": -0.1}, "must not be negative"),
     ],
 )
 def test_what_the_decoder_expects_is_taken_away_where_that_makes_sense(settings, message):
     with pytest.raises(ValueError, match=message):
-        SearchConfig(internal_lm_weight=0.2, **settings)
-    assert not SearchConfig(internal_lm_weight=0.2, lm="a.arpa").plain
+        SearchConfig(**{"internal_lm_weight": 0.2, **settings})
