@@ -112,7 +112,7 @@ def train_epoch(run: Run, start: float) -> float:
 
 def clock(run: Run) -> float:
     """Seconds that each of the threads has computed, on average."""
-    return time.process_time() / run.options.threads
+    return time.process_time() / int(run.options.threads)
 
 
 def speed() -> SpeedPerturb:
