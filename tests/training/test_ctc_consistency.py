@@ -63,7 +63,7 @@ def test_views_that_differ_add_their_divergence(tone_config: MakeConfig) -> None
 
 
 def test_settings_that_do_not_go_together() -> None:
-    with pytest.raises(ValueError, match=r"which training\.ctc_consistency needs"):
+    with pytest.raises(ValueError, match=r"used by training\.ctc_consistency"):
         TrainingConfig(ctc_weight=0.0, ctc_warmup=0.0, ctc_consistency=0.2)
     with pytest.raises(ValueError, match="ctc_consistency must not be negative"):
         TrainingConfig(ctc_consistency=-0.1)

@@ -105,7 +105,7 @@ def test_no_guidance_where_it_ends_at_once():
 def test_nothing_but_the_diagonal_or_ctc_guides():
     with pytest.raises(ValueError, match=r"training\.guided_by='ear' is not one of diagonal, ctc"):
         TrainingConfig(guided_by="ear")
-    with pytest.raises(ValueError, match=r"CTC off, which training\.guided_by=ctc needs"):
+    with pytest.raises(ValueError, match=r"CTC off, but it is used by training\.guided_by=ctc"):
         TrainingConfig(ctc_weight=0.0, ctc_warmup=0.0, guided_by="ctc")
     TrainingConfig(ctc_weight=0.0, ctc_warmup=0.0, guided_by="ctc", guided_attention=0.0)
 
