@@ -130,6 +130,7 @@ def _evaluate_models(
                 _warn_of_unknown(recognizer, utterances, path)
                 _warn_of_form(recognizer, utterances, form, path)
                 result = _recognize(recognizer, utterances, form, path, args)
+                _warn_of_case(utterances, form, result, path)
                 result = with_breakdown(recognizer, utterances, result, form, args.by or (), known)
                 source: Source = {
                     "model": str(model),
@@ -192,6 +193,19 @@ def _warn_of_form(
     warnings = list(language_warnings(utterances, form.name if form is not None else ""))
     warnings += emptied_warnings(names, texts, references_of(recognizer, utterances, form))
     for warning in warnings:
+        say(f"{manifest}: {warning}")
+
+
+def _warn_of_case(
+    utterances: list[Utterance], form: TextForm | None, result: Evaluation, manifest: Path
+) -> None:
+    """Say if a form that keeps letter case sets capitals against small letters."""
+    if form is None:  # the references are in the model's own form
+        return
+    done = [u for u in utterances if u.id in result.transcripts]
+    references = [form.apply(u.text) for u in done]
+    hypotheses = [form.apply(result.transcripts[u.id].text) for u in done]
+    for warning in case_warnings(references, hypotheses):
         say(f"{manifest}: {warning}")
 
 

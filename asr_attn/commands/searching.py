@@ -5,6 +5,7 @@ import dataclasses
 import difflib
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,7 +87,7 @@ def _as_options(message: str, args: argparse.Namespace) -> str:
     """A sentence about settings with those that were given as options named so."""
     for name in ("beam", *SETTINGS):
         if getattr(args, name) is not None:
-            message = message.replace(f"search.{name}", f"--{name.replace('_', '-')}")
+            message = re.sub(rf"search\.{name}\b", f"--{name.replace('_', '-')}", message)
     return message
 
 

@@ -106,6 +106,23 @@ def test_references_that_normalisation_spoils_are_told(asr, model_file, recordin
     assert "1 of 2 utterances are of other languages (de)" in err
 
 
+def test_capitals_against_small_letters_are_told(asr, model_file, manifest, tmp_path):
+    told = "the references are in capitals and the hypotheses in small letters"
+    loud = manifest.with_name("loud.jsonl")
+    said, heard = tmp_path / "said.txt", tmp_path / "heard.txt"
+    records = json_lines(manifest.read_text(encoding="utf-8"))
+    capital = [{**record, "text": record["text"].upper()} for record in records]
+    loud.write_text("".join(json.dumps(record) + "\n" for record in capital), encoding="utf-8")
+    for form, expected in (("none", True), ("basic", False), (None, False)):
+        options = ("--normalizer", form) if form else ()
+        assert (told in asr("evaluate", model_file, loud, *options)[2]) == expected
+    said.write_text("A CAT\n", encoding="utf-8")
+    heard.write_text("a cat\n", encoding="utf-8")
+    for form, expected in (("none", True), ("basic", False)):
+        arguments = ("--reference", said, "--hypothesis", heard, "--normalizer", form)
+        assert (f"{said}: {told}" in asr("evaluate", *arguments)[2]) == expected
+
+
 def test_evaluating_text_files(asr, refused, tmp_path):
     reference, hypothesis = tmp_path / "r.txt", tmp_path / "h.txt"
     reference.write_text("One two.\n\nthree\n", encoding="utf-8")

@@ -46,8 +46,9 @@ def test_settings_out_of_range(refused, model_file, manifest, command, options, 
 
 def test_negative_weight_of_a_language_model(refused, model_file, manifest, lm):
     message = refused("transcribe", model_file, manifest, "--lm", lm, "--lm-weight", -1)
-    assert "must not be negative" in message
-    assert "weight" in message
+    assert "--lm-weight must not be negative" in message
+    message = refused("transcribe", model_file, manifest, "--lm", lm, "--internal-lm-weight", -1)
+    assert "--internal-lm-weight must not be negative" in message
 
 
 def damaged(whole: bytes) -> dict[str, bytes]:
