@@ -172,7 +172,7 @@ def test_a_pool_ranks_at_least_as_high_as_each_of_its_searches(tiny_model, utter
     references = ["a b"] * len(utterances)
     batches = encode_set(tiny_model, utterances)
     found: list[list] = [[] for _ in utterances]
-    collect(tiny_model, batches, POOLED, SearchConfig(beam=3), found)
+    best = collect(tiny_model, batches, POOLED, SearchConfig(beam=3), found)
     pool = pooled(tiny_model, found, references, None)
     for w in POOLED:
         weights = replace(w, lm_weight=0.0, internal_lm_weight=0.0)
@@ -182,5 +182,6 @@ def test_a_pool_ranks_at_least_as_high_as_each_of_its_searches(tiny_model, utter
         ranks = total / np.maximum(pool.tokens + pool.ends, 1) ** w.length_exponent
         ranks[pool.ends == 0] = -np.inf
         for i, one in Recognizer(tiny_model, config).transcribe_utterances(utterances):
+            assert tiny_model.tokenizer.decode(best[weights][i].tokens).strip() == one.text
             if not (one.silent or one.truncated):
                 assert ranks[i].max() >= one.score - 1e-3
