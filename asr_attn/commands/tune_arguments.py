@@ -18,14 +18,13 @@ validation set, and write them as a file of settings.
 The recordings are searched with a few settings, and what is found is put into one pool for each
 recording. Thousands of weights are tried on the pools, and the best are searched with, up to ten
 times, which adds to the pools what they lack. Of all that were searched with, the three that make
-the fewest errors are the candidates.
-The untuned row is the search that the other commands make when they are told no weights. Where none
-are better, the file says so and holds that search: the result is never worse on this set.
+the fewest errors are the candidates. The untuned row is the search that the other commands make
+when they are told no weights. Where none are better, the file says so and holds that search: the
+result is never worse on this set.
 
 The change is told with the interval of a paired bootstrap. As weights look better on the recordings
-that they were tuned on, they are also tuned on one half (on the pools alone, which does a little
-worse) and measured on the other. Take recordings
-that are neither trained on nor used for the final result.
+that they were tuned on, they are also tuned on one half, by the pools alone, and measured on the
+other. Take recordings that are neither trained on nor used for the final result.
 """
 _TUNE_EXAMPLES = """\
 examples:
@@ -62,7 +61,10 @@ def add_tune(commands: Commands) -> None:
         help="file of settings for --search, and for train.py (conf/search/NAME.yaml)",
     )
     parser.add_argument(
-        "--lm", metavar="FILE", type=Path, help="language model to listen to; tunes its weight, too"
+        "--lm",
+        metavar="FILE",
+        type=Path,
+        help="language model to listen to; tunes its weights, too",
     )
     parser.add_argument(
         "--beam", metavar="N", type=positive_int, help="open hypotheses; is not tuned (default 10)"

@@ -25,6 +25,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -211,14 +212,18 @@ def main() -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="; ".join(f"{group}: {', '.join(names)}" for group, names in GROUPS.items()),
+        epilog="\n".join(
+            fill(f"{group}: {', '.join(names)}", 100) for group, names in GROUPS.items()
+        ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("group", choices=GROUPS)
     parser.add_argument("names", nargs="*", metavar="NAME", help="contestants (default: all)")
     parser.add_argument("--start", type=Path, help="model that all train on from")
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side (default: 2)")
-    parser.add_argument("--runs", type=Path, default=Path("runs/ablation"))
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/ablation"), help="folder (default: %(default)s)"
+    )
     options = parser.parse_intermixed_args()
     changes = GROUPS[options.group]
     unknown = [name for name in options.names if name not in changes]

@@ -104,11 +104,13 @@ def test_the_pools_are_given_what_the_best_weights_find(asr, model_file, manifes
     collect = tuning_searches.collect
     monkeypatch.setattr(tuning_searches, "collect", watched)
     monkeypatch.setattr(
-        tuning_searches, "POOLED", (Weights(0.9, length_bonus=2.0, length_exponent=0.0),)
+        tuning_searches,
+        "POOLED",
+        [Weights(0.9, length_bonus=b, length_exponent=0.0) for b in (2.0, 1.5)],
     )
     options = ("--beam", 2, "--trials", 40, "--output", manifest.with_name("s.yaml"))
     figures = json.loads(asr("tune", model_file, manifest, *options, "--format", "json")[1])
-    assert len(searched) == len(sizes) > 2  # none is searched with twice
+    assert len(searched) == 2 + len(sizes[1:]) > 3  # none is searched with twice
     assert sizes[1] > sizes[0]
     assert sizes == sorted(sizes)
     # those are tried in earnest whose searches made the fewest errors
