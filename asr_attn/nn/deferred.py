@@ -34,12 +34,28 @@ def deferred_product(values: Tensor) -> Callable[[Tensor], Tensor]:
     return apply
 
 
+def backward_pass() -> int:
+    """A number of the pass that autograd is making back through a graph."""
+    return int(torch._C._current_graph_task_id())
+
+
 class _Steps:
     """What the steps of a loop multiplied, noted on the way back."""
 
     def __init__(self) -> None:
         self.inputs: list[Tensor] = []
         self.gradients: list[Tensor] = []
+        self._backward_pass = -1
+
+    def note(self, inputs: Tensor, gradients: Tensor) -> None:
+        """Add what a step multiplied, and the gradient of what came of it."""
+        if self._backward_pass != backward_pass():
+            # the last one did not ask for the gradient, so nobody has collected its notes
+            self.inputs.clear()
+            self.gradients.clear()
+            self._backward_pass = backward_pass()
+        self.inputs.append(inputs)
+        self.gradients.append(gradients)
 
 
 class _Note(torch.autograd.Function):
@@ -54,8 +70,7 @@ class _Note(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         weights, values = ctx.saved_tensors
-        ctx.steps.inputs.append(weights)
-        ctx.steps.gradients.append(gradients[0])
+        ctx.steps.note(weights, gradients[0])
         # of the token there is nothing to say: what counts is that it waits for all steps
         return gradients[0] @ values.mT, None, None, None
 

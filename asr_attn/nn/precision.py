@@ -30,3 +30,8 @@ def float32_on_cpu(device: torch.device) -> AbstractContextManager[object]:
     if device.type == "cpu":
         return torch.autocast("cpu", enabled=False)
     return nullcontext()
+
+
+def unmixed_on_cpu(device: torch.device) -> bool:
+    """Whether work is on a CPU without autocast, so that operations may write into tensors."""
+    return device.type == "cpu" and not torch.is_autocast_enabled("cpu")

@@ -78,3 +78,12 @@ def test_what_no_step_used_has_gradients_of_zero():
     # a second pass over the same values starts anew
     (again,) = torch.autograd.grad(deferred_product(values)(x).sum(), values)
     torch.testing.assert_close(again, x.sum(0)[:, None].expand(4, 3))
+
+
+def test_a_gradient_that_nobody_asked_for_is_not_kept():
+    torch.manual_seed(2)
+    values, x = torch.randn(4, 3, requires_grad=True), torch.randn(2, 4, requires_grad=True)
+    total = deferred_product(values)(x).sum()
+    torch.autograd.grad(total, x, retain_graph=True)
+    (found,) = torch.autograd.grad(total, values)
+    torch.testing.assert_close(found, x.detach().sum(0)[:, None].expand(4, 3))

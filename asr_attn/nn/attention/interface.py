@@ -12,6 +12,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from asr_attn.nn.attention.additive import EnergyLoop
+
 
 @dataclass(frozen=True)
 class AttentionKeys:
@@ -27,6 +29,7 @@ class AttentionKeys:
         each: hypotheses N / B that share a row.
         read: contexts (B, H, 1, D / H) of weights (B, H, 1, S), in a training pass that computes
             the gradient of the values by itself; else None.
+        loop: what computes energies in such a pass, where the score has it and N is B; else None.
     """
 
     keys: Tensor
@@ -34,6 +37,7 @@ class AttentionKeys:
     mask: Tensor
     each: int = 1
     read: Callable[[Tensor], Tensor] | None = None
+    loop: EnergyLoop | None = None
 
     @property
     def allowed(self) -> Tensor:
@@ -48,7 +52,7 @@ class AttentionKeys:
             if counts.min() == counts.max():
                 rows, each = runs, int(counts[0])
         if len(rows) == len(self.mask) and bool((rows == torch.arange(len(rows)).to(rows)).all()):
-            return replace(self, each=each)
+            return replace(self, each=each, loop=self.loop if each == 1 else None)
         return AttentionKeys(self.keys[rows], self.values[rows], self.mask[rows], each)
 
 

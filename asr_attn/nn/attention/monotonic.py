@@ -63,7 +63,13 @@ class StopScore(AdditiveScore):
         self.length = nn.Parameter(torch.full((heads,), (size / heads) ** -0.5))
         self.offset = nn.Parameter(torch.full((heads,), bias))
 
-    def forward(self, query: Tensor, keys: Tensor, state: AttentionState) -> Tensor:
+    def forward(
+        self,
+        query: Tensor,
+        keys: AttentionKeys,
+        state: AttentionState,
+        allowed: Tensor | None = None,
+    ) -> Tensor:
         """Energies (B, H, S)."""
         length: Tensor = self.length / self.energy.norm(dim=-1)
         energies = super().forward(query, keys, state)
@@ -123,7 +129,7 @@ class MonotonicAttention(nn.Module):
             context (B, D), weights (B, H, S) that sum to at most one, new state.
         """
         width = self.config.size // self.config.heads
-        energies = self.stop(query, keys.keys[..., :width], state)
+        energies = self.stop(query, replace(keys, keys=keys.keys[..., :width]), state)
         energies = energies.to(at_least_float32(energies.dtype))
         if self.training and self.config.noise:
             energies = energies + self.config.noise * torch.randn_like(energies)
@@ -131,7 +137,8 @@ class MonotonicAttention(nn.Module):
         step = expected_stops(stop, state.own) if self.training else first_stops(stop, state.own)
         weights = step
         if self.chunk_score is not None:
-            chunk = self.chunk_score(query, keys.keys[..., width:], state)
+            own = replace(keys, keys=keys.keys[..., width:])
+            chunk = self.chunk_score(query, own, state)
             weights = spread_over_chunks(step, chunk.to(step.dtype), self.config.chunk)
         context = self.values.context(weights, keys)
         new = replace(state, previous=weights, total=state.total + weights, own=step)

@@ -9,7 +9,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from asr_attn.nn.attention.interface import AttentionState
+from asr_attn.nn.attention.additive import EnergyLoop, Spans, additive_energies
+from asr_attn.nn.attention.filters import filtered
+from asr_attn.nn.attention.interface import AttentionKeys, AttentionState
+from asr_attn.nn.precision import unmixed_on_cpu
 
 
 class Score(nn.Module):
@@ -37,19 +40,46 @@ class Score(nn.Module):
         projected: Tensor = self.project_query(query)
         return projected.reshape(len(query), self.heads, -1)
 
-    def forward(self, query: Tensor, keys: Tensor, state: AttentionState) -> Tensor:
-        """Energies (N, H, S) of ``query`` (N, Q) with ``keys`` (B, H, S, A / H)."""
-        queries = grouped(self.query(query), len(keys))  # (B, N / B, H, A / H)
-        energies = torch.matmul(keys, queries.permute(0, 2, 3, 1))
+    def loop(self, keys: Tensor) -> EnergyLoop | None:
+        """What computes the steps of a training pass with ``keys`` (B, H, S, A / H), if need be."""
+        return None
+
+    def forward(
+        self,
+        query: Tensor,
+        keys: AttentionKeys,
+        state: AttentionState,
+        allowed: Tensor | None = None,
+    ) -> Tensor:
+        """Energies.
+
+        Args:
+            query: (N, Q).
+            keys: of them ``keys.keys`` are compared.
+            state: what earlier steps left.
+            allowed: (N, H, S) or (N, 1, S) where energies count; elsewhere they may be anything
+                finite. None: everywhere.
+
+        Returns:
+            (N, H, S).
+        """
+        queries = grouped(self.query(query), len(keys.keys))  # (B, N / B, H, A / H)
+        energies = torch.matmul(keys.keys, queries.permute(0, 2, 3, 1))
         return energies.permute(0, 3, 1, 2).flatten(0, 1)
 
 
 class ScaledDotScore(Score):
     """Products divided by the square root of their length (Vaswani et al. 2017, equation 1)."""
 
-    def forward(self, query: Tensor, keys: Tensor, state: AttentionState) -> Tensor:
+    def forward(
+        self,
+        query: Tensor,
+        keys: AttentionKeys,
+        state: AttentionState,
+        allowed: Tensor | None = None,
+    ) -> Tensor:
         """Energies (N, H, S)."""
-        return super().forward(query, keys, state) / math.sqrt(keys.size(-1))
+        return super().forward(query, keys, state) / math.sqrt(keys.keys.size(-1))
 
 
 class GeneralScore(Score):
@@ -78,7 +108,13 @@ class CosineScore(Score):
         """Queries of length one."""
         return nn.functional.normalize(super().query(query), dim=-1)
 
-    def forward(self, query: Tensor, keys: Tensor, state: AttentionState) -> Tensor:
+    def forward(
+        self,
+        query: Tensor,
+        keys: AttentionKeys,
+        state: AttentionState,
+        allowed: Tensor | None = None,
+    ) -> Tensor:
         """Energies (N, H, S)."""
         return super().forward(query, keys, state) * self.log_sharpness.exp()[:, None]
 
@@ -86,8 +122,8 @@ class CosineScore(Score):
 class AdditiveScore(Score):
     """``w . tanh(W query + V memory_s + b)`` (Bahdanau et al. 2015, appendix A.1.2).
 
-    Computed as ``w . (2 sigmoid(2 x) - 1)``, which is the same: torch's sigmoid takes a sixth of
-    the time of its tanh on a CPU, and this is where most of the time of a search goes.
+    Computed as ``w . (2 sigmoid(2 x) - 1)``, which is the same: on some CPUs torch's sigmoid takes
+    a sixth of the time of its tanh, and this is where most of the time of a search goes.
     """
 
     def __init__(self, query_size: int, memory_size: int, size: int, heads: int) -> None:
@@ -100,6 +136,12 @@ class AdditiveScore(Score):
         """Twice the projected memory (B, S, D): (B, H, S, A / H)."""
         return 2.0 * super().keys(memory)
 
+    def loop(self, keys: Tensor) -> EnergyLoop | None:
+        """On a CPU, where steps of a training pass are computed in another way."""
+        if torch.is_grad_enabled() and keys.device.type == "cpu":
+            return EnergyLoop(keys, self.energy)
+        return None
+
     def past(self, state: AttentionState) -> tuple[Tensor, Tensor] | None:
         """What earlier steps add inside the tanh, or nothing.
 
@@ -108,50 +150,39 @@ class AdditiveScore(Score):
         """
         return None
 
-    def forward(self, query: Tensor, keys: Tensor, state: AttentionState) -> Tensor:
+    def forward(
+        self,
+        query: Tensor,
+        keys: AttentionKeys,
+        state: AttentionState,
+        allowed: Tensor | None = None,
+    ) -> Tensor:
         """Energies (N, H, S)."""
-        queries = 2.0 * self.query(query)[:, :, None, :]  # (N, H, 1, A / H)
+        queries = 2.0 * self.query(query)  # (N, H, A / H)
         past = self.past(state)
-        if torch.is_grad_enabled() or query.device.type != "cpu":
-            hidden = grouped(queries, len(keys)) + keys[:, None]
+        grad = torch.is_grad_enabled()
+        if not unmixed_on_cpu(query.device) or (grad and keys.loop is None):
+            hidden = grouped(queries[:, :, None], len(keys.keys)) + keys.keys[:, None]
             if past is not None:
                 hidden = hidden + torch.matmul(past[0], 2.0 * past[1]).view_as(hidden)
-            products = torch.matmul(hidden.sigmoid(), self.energy[:, :, None]).flatten(0, 1)
+            products = torch.matmul(hidden.sigmoid(), self.energy[:, :, None])
+            energies = products.flatten(0, 1).squeeze(-1)
         else:
-            products = self._one_by_one(queries, keys, past)
-        return 2.0 * products.squeeze(-1) - self.energy.sum(dim=-1)[:, None]
-
-    def _one_by_one(
-        self, queries: Tensor, keys: Tensor, past: tuple[Tensor, Tensor] | None
-    ) -> Tensor:
-        """Products ``w . sigmoid(2 x)`` of one hypothesis after the other.
-
-        What is inside the sigmoid is the largest tensor of a search by far; that of one hypothesis
-        stays in the processor's cache, which makes it several times as fast.
-
-        Args:
-            queries: (N, H, 1, A / H), doubled.
-            keys: (B, H, S, A / H), doubled.
-            past: as from ``past``.
-
-        Returns:
-            (N, H, S, 1).
-        """
-        each = len(queries) // len(keys)
-        if past is not None:  # the query is one more feature, the same at every step
-            features = nn.functional.pad(past[0], (0, 1), value=1.0)
-            weights = (2.0 * past[1]).expand(len(queries), -1, -1, -1)
-            weights = torch.cat([weights, queries], dim=2)
-        energy = self.energy[:, :, None]
-        products = []
-        for row in range(len(queries)):
-            own = keys[row // each]
-            if past is None:
-                hidden = own + queries[row]
+            # the query is one more feature, the same at every step
+            weights = queries[:, :, None]
+            features = queries.new_ones(*weights.shape[:2], keys.keys.size(2), 1)
+            if past is not None:
+                features = torch.cat([past[0], features], dim=-1)
+                shared = (2.0 * past[1]).expand(len(queries), -1, -1, -1)
+                weights = torch.cat([shared, weights], dim=2)
+            spans = spans_of(allowed, len(queries), keys.keys.size(2))
+            if grad and keys.loop is not None:
+                energies = keys.loop(features, weights, spans)
             else:
-                hidden = torch.baddbmm(own, features[row], weights[row])
-            products.append(torch.bmm(hidden.sigmoid_(), energy))
-        return torch.stack(products)
+                energies = additive_energies(
+                    keys.keys, keys.each, features, weights, self.energy, spans
+                )
+        return 2.0 * energies - self.energy.sum(dim=-1)[:, None]
 
 
 class LocationScore(AdditiveScore):
@@ -196,8 +227,7 @@ class LocationScore(AdditiveScore):
     def past(self, state: AttentionState) -> tuple[Tensor, Tensor]:
         """What the filters see."""
         seen = torch.stack([state.previous, state.total], dim=2).flatten(1, 2)
-        filtered = self.filters(seen).unflatten(1, (self.heads, -1))
-        return filtered.transpose(2, 3), self.project_location
+        return filtered(seen, self.filters.weight, self.heads), self.project_location
 
 
 class CoverageScore(AdditiveScore):
@@ -218,6 +248,15 @@ class CoverageScore(AdditiveScore):
 def grouped(x: Tensor, utterances: int) -> Tensor:
     """Hypotheses (N, ...) by the B ``utterances`` they belong to: (B, N / B, ...)."""
     return x.reshape(utterances, -1, *x.shape[1:])
+
+
+def spans_of(allowed: Tensor | None, rows: int, steps: int) -> Spans:
+    """The stretch of memory in which ``allowed`` (N, H, S) has all that any head may look at."""
+    if allowed is None:
+        return [(0, steps)] * rows
+    somewhere = allowed.any(dim=1).to(torch.uint8)
+    first, after = somewhere.argmax(dim=-1), somewhere.flip(-1).argmax(dim=-1)
+    return list(zip(first.tolist(), (steps - after).tolist(), strict=True))
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:

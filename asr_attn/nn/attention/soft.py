@@ -123,11 +123,8 @@ class SoftAttention(nn.Module):
 
     def prepare(self, memory: Tensor, lengths: Tensor) -> AttentionKeys:
         """Project the memory (B, S, D) of ``lengths`` (B,) once."""
-        return AttentionKeys(
-            self.score.keys(memory),
-            self.values(memory),
-            padding_mask(lengths, memory.size(1)),
-        )
+        keys, mask = self.score.keys(memory), padding_mask(lengths, memory.size(1))
+        return AttentionKeys(keys, self.values(memory), mask, loop=self.score.loop(keys))
 
     def initial_state(self, keys: AttentionKeys) -> AttentionState:
         """Nothing attended to yet."""
@@ -147,9 +144,9 @@ class SoftAttention(nn.Module):
         Returns:
             context (B, D), weights (B, H, S) that sum to one over the real steps, new state.
         """
-        energies = self.score(query, keys.keys, state)
-        energies = energies.to(at_least_float32(energies.dtype)) / self.config.temperature
         allowed = self._allowed(keys.allowed, state)
+        energies = self.score(query, keys, state, allowed if self._windowed else None)
+        energies = energies.to(at_least_float32(energies.dtype)) / self.config.temperature
         if self.dynamics is None:
             weights = NORMALIZERS[self.config.normalizer](
                 energies.masked_fill(~allowed, -torch.inf)
@@ -163,11 +160,15 @@ class SoftAttention(nn.Module):
             own = self.dynamics.remember(torch.cat([query, context.to(query.dtype)], -1), own)
         return context, used, AttentionState(used, state.total + used, own, choice)
 
+    @property
+    def _windowed(self) -> bool:
+        return max(self.config.window_back, self.config.window_ahead) >= 0
+
     def _allowed(self, allowed: Tensor, state: AttentionState) -> Tensor:
         """Where of (N, 1, S) attention may look: (N, H, S), or (N, 1, S) without a window."""
-        back, ahead = self.config.window_back, self.config.window_ahead
-        if back < 0 and ahead < 0:
+        if not self._windowed:
             return allowed
+        back, ahead = self.config.window_back, self.config.window_ahead
         steps = allowed.size(2)
         window = window_around(
             state.previous, back if back >= 0 else steps, ahead if ahead >= 0 else steps

@@ -123,9 +123,9 @@ def test_the_past_changes_the_energies(score, example):
     module = make(score, 2)
     keys = module.prepare(example.memory, example.lengths)
     state = module.initial_state(keys)
-    first = module.score(example.queries[0], keys.keys, state)
+    first = module.score(example.queries[0], keys, state)
     _, _, state = module(example.queries[0], keys, state)
-    later = module.score(example.queries[0], keys.keys, state)
+    later = module.score(example.queries[0], keys, state)
     assert (first - later)[:, :, 0].abs().min() > 1e-3
 
 
@@ -137,7 +137,7 @@ def test_location_sees_no_further_than_its_filters():
     spike = torch.zeros_like(state.previous)
     spike[..., 4] = 1.0
     seen = AttentionState(spike, spike, state.own, state.choice)
-    change = module.score(query, keys.keys, seen) - module.score(query, keys.keys, state)
+    change = module.score(query, keys, seen) - module.score(query, keys, state)
     assert (change[0, 0].abs() > 1e-6).tolist() == [2 <= s <= 6 for s in range(9)]
 
 
