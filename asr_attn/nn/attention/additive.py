@@ -59,26 +59,38 @@ class EnergyLoop:
     """
 
     def __init__(self, keys: Tensor, energy: Tensor) -> None:
-        self.keys = keys.detach()
-        self.energy = energy
-        self._total: Tensor | None = None
-        self._backward_pass = -1
-        self._token = _CollectKeys.apply(keys, energy, self)
+        self._energy = energy
+        self._of_keys = _KeyGradient(keys.detach())
+        self._token = _CollectKeys.apply(keys, energy, self._of_keys)
 
     def __call__(self, features: Tensor, weights: Tensor, spans: Spans) -> Tensor:
         """Energies (B, H, S) of a step: of features (B, H, S, C) and W (B, H, C, A / H)."""
-        found: Tensor = _Energies.apply(features, weights, self.energy, self._token, self, spans)
+        found: Tensor = _Energies.apply(
+            features, weights, self._energy, self._token, self._of_keys, spans
+        )
         return found
 
+
+class _KeyGradient:
+    """The keys, and on the way back their gradient, but for w, by the steps that have been.
+
+    It knows nothing of the graph, whose nodes know it: a pass that is over must not keep itself.
+    """
+
+    def __init__(self, keys: Tensor) -> None:
+        self.keys = keys
+        self._total: Tensor | None = None
+        self._backward_pass = -1
+
     def total(self) -> Tensor:
-        """On the way back: the gradient of the keys, but for w, of the steps that have been."""
+        """What steps add to; zeros at the start of each pass back."""
         if self._total is None or self._backward_pass != backward_pass():
             self._total = torch.zeros_like(self.keys)
             self._backward_pass = backward_pass()
         return self._total
 
     def collect(self) -> Tensor:
-        """The total of all steps, which is then no longer kept."""
+        """The total, which is then no longer kept."""
         total, self._total = self.total(), None
         return total
 
@@ -87,16 +99,16 @@ class _CollectKeys(torch.autograd.Function):
     """Gives the token of a pass; on the way back it comes after all steps that were given it."""
 
     @staticmethod
-    def forward(ctx: Any, keys: Tensor, energy: Tensor, loop: EnergyLoop) -> Tensor:
+    def forward(ctx: Any, keys: Tensor, energy: Tensor, of_keys: _KeyGradient) -> Tensor:
         ctx.save_for_backward(energy)
-        ctx.loop = loop
+        ctx.of_keys = of_keys
         return keys.new_zeros(())
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         (energy,) = ctx.saved_tensors
-        return ctx.loop.collect().mul_(energy[:, None]), None, None
+        return ctx.of_keys.collect().mul_(energy[:, None]), None, None
 
 
 class _Energies(torch.autograd.Function):
@@ -109,25 +121,24 @@ class _Energies(torch.autograd.Function):
         weights: Tensor,
         energy: Tensor,
         token: Tensor,
-        loop: EnergyLoop,
+        of_keys: _KeyGradient,
         spans: Spans,
     ) -> Tensor:
         ctx.save_for_backward(features, weights, energy)
-        ctx.loop, ctx.spans = loop, spans
-        return additive_energies(loop.keys, 1, features, weights, energy, spans)
+        ctx.of_keys, ctx.spans = of_keys, spans
+        return additive_energies(of_keys.keys, 1, features, weights, energy, spans)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         features, weights, energy = ctx.saved_tensors
-        loop: EnergyLoop = ctx.loop
-        total = loop.total()
+        keys, total = ctx.of_keys.keys, ctx.of_keys.total()
         returned = (weights * energy[:, None]).mT.contiguous()
         of_features, of_weights = torch.zeros_like(features), torch.empty_like(weights)
         of_energy = torch.zeros_like(energy[:, None])
         for row, (first, end) in enumerate(ctx.spans):
             own, given = features[row, :, first:end], gradients[0][row, :, first:end]
-            hidden = _hidden(loop.keys[row, :, first:end], own, weights[row])
+            hidden = _hidden(keys[row, :, first:end], own, weights[row])
             of_energy.baddbmm_(given[:, None], hidden)
             inside = torch.ops.aten.sigmoid_backward(given[..., None].expand_as(hidden), hidden)
             total[row, :, first:end].add_(inside)

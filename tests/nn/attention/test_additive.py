@@ -1,5 +1,7 @@
 """Additive energies on a CPU against the formula on whole tensors, whose gradients torch knows."""
 
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -81,6 +83,18 @@ def test_a_gradient_that_nobody_asks_for_is_not_kept():
     )
     torch.autograd.grad(total, features, retain_graph=True)
     torch.testing.assert_close(torch.autograd.grad(total, keys)[0], alone)
+
+
+def test_a_pass_that_is_over_frees_its_memory():
+    loop = EnergyLoop(torch.randn(1, 1, 5, 4, requires_grad=True), torch.randn(1, 4))
+    gone = [weakref.ref(loop), *(weakref.ref(x) for x in vars(loop).values())]
+    gc.disable()  # it would find cycles, but late
+    try:
+        loop(torch.randn(1, 1, 5, 2), torch.randn(1, 1, 2, 4), [(0, 5)]).sum().backward()
+        del loop
+        assert [x() for x in gone] == [None] * len(gone)
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("heads", [1, 2])
