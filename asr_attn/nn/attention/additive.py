@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from asr_attn.nn.deferred import backward_pass
+from asr_attn.nn.precision import float32_on_cpu
 
 Spans: TypeAlias = Sequence[tuple[int, int]]
 """Of each hypothesis the first memory step that counts, and the first after it that does not."""
@@ -51,7 +52,8 @@ class EnergyLoop:
     """``additive_energies`` of every step of one training pass.
 
     On the way back what is inside the sigmoid is computed again, which takes no more time than to
-    read it from memory, and the gradient of the keys is added up in place.
+    read it from memory, and the gradient of the keys is added up in place. Gradients are of the
+    first order only.
 
     Args:
         keys: (B, H, S, A / H).
@@ -60,13 +62,13 @@ class EnergyLoop:
 
     def __init__(self, keys: Tensor, energy: Tensor) -> None:
         self._energy = energy
-        self._of_keys = _KeyGradient(keys.detach())
-        self._token = _CollectKeys.apply(keys, energy, self._of_keys)
+        self._key_gradient = _KeyGradient(keys.detach())
+        self._token = _CollectKeys.apply(keys, energy, self._key_gradient)
 
     def __call__(self, features: Tensor, weights: Tensor, spans: Spans) -> Tensor:
         """Energies (B, H, S) of a step: of features (B, H, S, C) and W (B, H, C, A / H)."""
         found: Tensor = _Energies.apply(
-            features, weights, self._energy, self._token, self._of_keys, spans
+            features, weights, self._energy, self._token, self._key_gradient, spans
         )
         return found
 
@@ -99,16 +101,16 @@ class _CollectKeys(torch.autograd.Function):
     """Gives the token of a pass; on the way back it comes after all steps that were given it."""
 
     @staticmethod
-    def forward(ctx: Any, keys: Tensor, energy: Tensor, of_keys: _KeyGradient) -> Tensor:
+    def forward(ctx: Any, keys: Tensor, energy: Tensor, key_gradient: _KeyGradient) -> Tensor:
         ctx.save_for_backward(energy)
-        ctx.of_keys = of_keys
+        ctx.key_gradient = key_gradient
         return keys.new_zeros(())
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         (energy,) = ctx.saved_tensors
-        return ctx.of_keys.collect().mul_(energy[:, None]), None, None
+        return ctx.key_gradient.collect().mul_(energy[:, None]), None, None
 
 
 class _Energies(torch.autograd.Function):
@@ -121,28 +123,30 @@ class _Energies(torch.autograd.Function):
         weights: Tensor,
         energy: Tensor,
         token: Tensor,
-        of_keys: _KeyGradient,
+        key_gradient: _KeyGradient,
         spans: Spans,
     ) -> Tensor:
-        ctx.save_for_backward(features, weights, energy)
-        ctx.of_keys, ctx.spans = of_keys, spans
-        return additive_energies(of_keys.keys, 1, features, weights, energy, spans)
+        ctx.save_for_backward(features, weights, energy, key_gradient.keys)
+        ctx.key_gradient, ctx.spans = key_gradient, spans
+        return additive_energies(key_gradient.keys, 1, features, weights, energy, spans)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        features, weights, energy = ctx.saved_tensors
-        keys, total = ctx.of_keys.keys, ctx.of_keys.total()
-        returned = (weights * energy[:, None]).mT.contiguous()
-        of_features, of_weights = torch.zeros_like(features), torch.empty_like(weights)
-        of_energy = torch.zeros_like(energy[:, None])
-        for row, (first, end) in enumerate(ctx.spans):
-            own, given = features[row, :, first:end], gradients[0][row, :, first:end]
-            hidden = _hidden(keys[row, :, first:end], own, weights[row])
-            of_energy.baddbmm_(given[:, None], hidden)
-            inside = torch.ops.aten.sigmoid_backward(given[..., None].expand_as(hidden), hidden)
-            total[row, :, first:end].add_(inside)
-            torch.bmm(own.mT, inside, out=of_weights[row])
-            torch.bmm(inside, returned[row], out=of_features[row, :, first:end])
-        of_weights.mul_(energy[:, None])
+        features, weights, energy, keys = ctx.saved_tensors
+        with float32_on_cpu(keys.device):
+            total = ctx.key_gradient.total()
+            returned = (weights * energy[:, None]).mT.contiguous()
+            of_features, of_weights = torch.zeros_like(features), torch.empty_like(weights)
+            of_energy = torch.zeros_like(energy[:, None])
+            for row, (first, end) in enumerate(ctx.spans):
+                own, given = features[row, :, first:end], gradients[0][row, :, first:end]
+                hidden = _hidden(keys[row, :, first:end], own, weights[row])
+                of_energy.baddbmm_(given[:, None], hidden)
+                inside = torch.ops.aten.sigmoid_backward(given[..., None].expand_as(hidden), hidden)
+                total[row, :, first:end].add_(inside)
+                torch.bmm(own.mT, inside, out=of_weights[row])
+                if ctx.needs_input_grad[0]:
+                    torch.bmm(inside, returned[row], out=of_features[row, :, first:end])
+            of_weights.mul_(energy[:, None])
         return of_features, of_weights, of_energy[:, 0], None, None, None

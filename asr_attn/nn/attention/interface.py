@@ -29,7 +29,8 @@ class AttentionKeys:
         each: hypotheses N / B that share a row.
         read: contexts (B, H, 1, D / H) of weights (B, H, 1, S), in a training pass that computes
             the gradient of the values by itself; else None.
-        loop: what computes energies in such a pass, where the score has it and N is B; else None.
+        loop: what computes energies of ``keys`` on a CPU where gradients are wanted and N is B, if
+            the score has it; else None.
     """
 
     keys: Tensor

@@ -129,7 +129,7 @@ class MonotonicAttention(nn.Module):
             context (B, D), weights (B, H, S) that sum to at most one, new state.
         """
         width = self.config.size // self.config.heads
-        energies = self.stop(query, replace(keys, keys=keys.keys[..., :width]), state)
+        energies = self.stop(query, replace(keys, keys=keys.keys[..., :width], loop=None), state)
         energies = energies.to(at_least_float32(energies.dtype))
         if self.training and self.config.noise:
             energies = energies + self.config.noise * torch.randn_like(energies)
@@ -137,7 +137,7 @@ class MonotonicAttention(nn.Module):
         step = expected_stops(stop, state.own) if self.training else first_stops(stop, state.own)
         weights = step
         if self.chunk_score is not None:
-            own = replace(keys, keys=keys.keys[..., width:])
+            own = replace(keys, keys=keys.keys[..., width:], loop=None)
             chunk = self.chunk_score(query, own, state)
             weights = spread_over_chunks(step, chunk.to(step.dtype), self.config.chunk)
         context = self.values.context(weights, keys)

@@ -251,7 +251,10 @@ def grouped(x: Tensor, utterances: int) -> Tensor:
 
 
 def spans_of(allowed: Tensor | None, rows: int, steps: int) -> Spans:
-    """The stretch of memory in which ``allowed`` (N, H, S) has all that any head may look at."""
+    """The stretch of memory in which ``allowed`` (N, H, S) has all that any head may look at.
+
+    It is the whole memory of steps S where ``allowed`` is None, or has nothing for one of the rows.
+    """
     if allowed is None:
         return [(0, steps)] * rows
     somewhere = allowed.any(dim=1).to(torch.uint8)

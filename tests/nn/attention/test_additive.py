@@ -118,13 +118,18 @@ def test_filters_are_a_convolution(heads, width):
         torch.testing.assert_close(filtered(seen, weight, heads), expected)
 
 
-@pytest.mark.parametrize("window", [-1, 1])
+@pytest.mark.parametrize("window", [(-1, -1), (1, 1), (1, -1)])
 @pytest.mark.parametrize("heads", [1, 2])
 @pytest.mark.parametrize("score", ["additive", "location", "coverage"])
 def test_attention_learns_the_same_by_either_way(score, heads, window, example):
     torch.manual_seed(3)
     config = SoftAttentionConfig(
-        score=score, size=8, heads=heads, kernel_size=3, window_back=window, window_ahead=window
+        score=score,
+        size=8,
+        heads=heads,
+        kernel_size=3,
+        window_back=window[0],
+        window_ahead=window[1],
     )
     module = SoftAttention(4, 6, config).double()
     memory = example.memory.clone().requires_grad_()
@@ -153,6 +158,24 @@ def test_attention_learns_the_same_by_either_way(score, heads, window, example):
         torch.autograd.grad(found, inputs, above), torch.autograd.grad(expected, inputs, above)
     ):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("score", ["additive", "location"])
+def test_the_way_back_may_be_within_autocast(score, example):
+    example = example.to(torch.float32)
+    module = SoftAttention(4, 6, SoftAttentionConfig(score=score, size=8, kernel_size=3))
+
+    def gradients(mixed):
+        keys = module.prepare(example.memory, example.lengths)
+        state = module.initial_state(keys)
+        _, _, state = module(example.queries[0], keys, state)
+        context, _, _ = module(example.queries[1], keys, state)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
+            return torch.autograd.grad(context.square().sum(), list(module.score.parameters()))
+
+    for one, other in zip(gradients(mixed=True), gradients(mixed=False), strict=True):
+        # what is around it computes in bfloat16
+        torch.testing.assert_close(one, other, rtol=0.05, atol=0.02)
 
 
 def test_spans_hold_what_any_head_may_look_at():
