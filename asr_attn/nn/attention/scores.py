@@ -71,15 +71,10 @@ class Score(nn.Module):
 class ScaledDotScore(Score):
     """Products divided by the square root of their length (Vaswani et al. 2017, equation 1)."""
 
-    def forward(
-        self,
-        query: Tensor,
-        keys: AttentionKeys,
-        state: AttentionState,
-        allowed: Tensor | None = None,
-    ) -> Tensor:
-        """Energies (N, H, S)."""
-        return super().forward(query, keys, state) / math.sqrt(keys.keys.size(-1))
+    def query(self, query: Tensor) -> Tensor:
+        """Queries divided by the square root of their length."""
+        queries = super().query(query)
+        return queries / math.sqrt(queries.size(-1))
 
 
 class GeneralScore(Score):
@@ -105,18 +100,9 @@ class CosineScore(Score):
         return nn.functional.normalize(super().keys(memory), dim=-1)
 
     def query(self, query: Tensor) -> Tensor:
-        """Queries of length one."""
-        return nn.functional.normalize(super().query(query), dim=-1)
-
-    def forward(
-        self,
-        query: Tensor,
-        keys: AttentionKeys,
-        state: AttentionState,
-        allowed: Tensor | None = None,
-    ) -> Tensor:
-        """Energies (N, H, S)."""
-        return super().forward(query, keys, state) * self.log_sharpness.exp()[:, None]
+        """Queries as long as the sharpness."""
+        queries = nn.functional.normalize(super().query(query), dim=-1)
+        return queries * self.log_sharpness.exp()[:, None]
 
 
 class AdditiveScore(Score):
