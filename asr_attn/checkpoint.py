@@ -6,8 +6,8 @@ calibration of its confidence, and facts about the training. Loading it runs no 
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -184,3 +184,67 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     if not isinstance(description, dict):
         raise CheckpointError(f"{path}: its description is damaged; get the file again")
     return description, tensors
+
+
+def average_models(paths: Sequence[Path], device: str | torch.device = "cpu") -> TrainedModel:
+    """One model whose weights are the means of those of several, such as the best of a training.
+
+    See P. Izmailov et al. 2018, "Averaging weights leads to wider optima and better
+    generalization". The average of models of different trainings recognises nothing
+    (``weight_cosine``).
+
+    Args:
+        paths: model files or folders of runs, at least one.
+        device: where to put the weights.
+
+    Returns:
+        The model, in evaluation mode. It has no calibration, and of the facts about the training
+        only those that hold for all of them, and their number as ``averaged``.
+
+    Raises:
+        CheckpointError: one cannot be read, or they are not of one kind (settings, tokenizers or
+            normalisers differ).
+    """
+    first = load_model(paths[0])
+    totals = {name: value.double() for name, value in first.network.state_dict().items()}
+    info = dict(first.info)
+    for path in paths[1:]:
+        other = load_model(path)
+        if difference := _difference(first, other):
+            raise CheckpointError(
+                f"{path}: cannot be averaged with {paths[0]}: their {difference} differ; name "
+                "models of one training"
+            )
+        for name, value in other.network.state_dict().items():
+            totals[name] += value
+        info = {key: value for key, value in info.items() if other.info.get(key) == value}
+    weights = {name: total / len(paths) for name, total in totals.items()}
+    first.network.load_state_dict(weights)
+    first.network.to(device)
+    return replace(first, info={**info, "averaged": len(paths)}, calibration=None)
+
+
+def weight_cosine(one: TrainedModel, other: TrainedModel) -> float:
+    """Of the angle between the weights of two models of one kind.
+
+    Vectors are left out: as scales and shifts they begin alike in every training.
+    """
+    pairs = zip(one.network.parameters(), other.network.parameters(), strict=True)
+    products = torch.zeros(3, dtype=torch.float64)
+    for a, b in ((a.detach().double(), b.detach().double()) for a, b in pairs if a.dim() > 1):
+        products += torch.stack([(a * b).sum(), (a * a).sum(), (b * b).sum()])
+    inner, mine, others = products.tolist()
+    return float(inner / max(mine * others, 1e-300) ** 0.5)
+
+
+def _difference(one: TrainedModel, other: TrainedModel) -> str | None:
+    """The first setting that two models do not share."""
+    for part in ("features", "config"):
+        mine, others = getattr(one, part), getattr(other, part)
+        for setting in fields(mine):
+            if getattr(mine, setting.name) != getattr(others, setting.name):
+                kind = "model" if part == "config" else part
+                return f"settings {kind}.{setting.name}"
+    if one.tokenizer.to_dict() != other.tokenizer.to_dict():
+        return "tokenizers"
+    return "normalizers" if one.normalizer != other.normalizer else None

@@ -1,12 +1,20 @@
-"""``asr-attn models`` and ``asr-attn pack``: the models of the package, and making small ones."""
+"""``asr-attn models``, ``average`` and ``pack``: packaged models, and files made of model files."""
 
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from asr_attn.commands.terminal import opened, refuse_overwriting, say
 from asr_attn.errors import InputError
 from asr_attn.zoo import model_card, packaged_model, packaged_models
+
+if TYPE_CHECKING:
+    from asr_attn.checkpoint import TrainedModel
+
+LEAST_COSINE = 0.5
+"""Of the angle between the weights of models of one training. The best models of a run have FIXME; two
+trainings of Mini LibriSpeech from the same start have 0.33."""
 
 
 def models(args: argparse.Namespace) -> int:
@@ -59,12 +67,10 @@ def pack(args: argparse.Namespace) -> int:
     """
     import torch
 
-    from asr_attn.checkpoint import MODEL_FILE, load_model, save_model
+    from asr_attn.checkpoint import load_model, save_model
 
     source: Path = args.checkpoint
-    refuse_overwriting({"--output": args.output}, [source, source / MODEL_FILE])
-    if args.output.is_dir():
-        raise InputError(f"--output {args.output} is a folder; name a file, such as my.safetensors")
+    _check_output(args.output, [source])
     model = load_model(source)
     largest = torch.finfo(torch.float16).max
     for name, tensor in model.network.state_dict().items():
@@ -74,6 +80,63 @@ def pack(args: argparse.Namespace) -> int:
                 "16 bits can hold; hand on the file as it is"
             )
     save_model(args.output, model, torch.float16)
-    size = args.output.stat().st_size / 1e6
-    say(f"{args.output}: {model.network.parameter_count():,} parameters, {size:.1f} MB")
+    _report(args.output, model)
     return 0
+
+
+def average(args: argparse.Namespace) -> int:
+    """Write a model whose weights are the means of those of several; returns the exit code.
+
+    Raises:
+        CheckpointError: a model cannot be read, or they are not of one kind.
+        InputError: they are not of one training, one is named twice, or the file cannot be written
+            or is one of them.
+    """
+    from asr_attn.checkpoint import average_models, load_model, save_model, weight_cosine
+
+    sources = [file for path in args.checkpoints for file in _model_files(path)]
+    _check_output(args.output, sources)
+    if len(sources) < 2:
+        raise InputError(f"{sources[0]}: an average takes two models or more; name another one")
+    seen: dict[Path, Path] = {}
+    for source in sources:
+        if (same := seen.setdefault(source.resolve(), source)) is not source:
+            raise InputError(f"{source}: is named twice (as {same}); name each model once")
+    model = average_models(sources)
+    first = load_model(sources[0])
+    for source in sources[1:]:
+        if (cosine := weight_cosine(first, load_model(source))) < LEAST_COSINE:
+            raise InputError(
+                f"{source}: is of another training than {sources[0]} (the cosine of the angle "
+                f"between their weights is {cosine:.2f}), and their average would recognise "
+                "nothing; name models of one training"
+            )
+    save_model(args.output, model)
+    _report(args.output, model)
+    return 0
+
+
+def _model_files(path: Path) -> list[Path]:
+    """Itself, or what a folder of models holds, as ``best/`` of a run does."""
+    from asr_attn.checkpoint import MODEL_FILE
+
+    if not path.is_dir() or (path / MODEL_FILE).is_file():
+        return [path]
+    files = sorted(path.glob("*.safetensors"))
+    if not files:
+        raise InputError(f"{path}: this folder has no model files; name best/ of a run, or files")
+    return files
+
+
+def _check_output(output: Path, sources: list[Path]) -> None:
+    """Refuse to write a model over one that is read, or over a folder."""
+    from asr_attn.checkpoint import MODEL_FILE
+
+    refuse_overwriting({"--output": output}, [*sources, *(s / MODEL_FILE for s in sources)])
+    if output.is_dir():
+        raise InputError(f"--output {output} is a folder; name a file, such as my.safetensors")
+
+
+def _report(path: Path, model: "TrainedModel") -> None:
+    size = path.stat().st_size / 1e6
+    say(f"{path}: {model.network.parameter_count():,} parameters, {size:.1f} MB")

@@ -1,4 +1,4 @@
-"""The arguments of ``asr-attn models`` and ``asr-attn pack``, and what their help says."""
+"""The arguments of ``asr-attn models``, ``average`` and ``pack``, and what their help says."""
 
 import argparse
 from pathlib import Path
@@ -17,6 +17,20 @@ examples:
   asr-attn transcribe digits speech.wav
 
 """
+_AVERAGE = """\
+Write a model whose weights are the means of those of several models of one training; it is often
+better than each of them. A training ends with the average of its best models by itself: this is for
+one that was stopped, or for another choice of its models.
+
+The average has no calibration of its confidence: asr-attn calibrate teaches it.
+"""
+_AVERAGE_EXAMPLES = """\
+examples:
+  asr-attn average runs/digits/DATE/best --output mean.safetensors
+  asr-attn average best/epoch=0036.safetensors best/epoch=0040.safetensors --output mean.safetensors
+  asr-attn evaluate mean.safetensors dev.jsonl
+
+"""
 _PACK = """\
 Write a model file of half the size, to be handed on: with weights of 16 bits (float16), which are
 32 bits again when it is read. Evaluate it before it is handed on: rounding seldom changes a word.
@@ -30,7 +44,7 @@ examples:
 
 
 def add_models(commands: Commands) -> None:
-    """Add ``asr-attn models`` and ``asr-attn pack``."""
+    """Add ``asr-attn models``, ``average`` and ``pack``."""
     parser = commands.add_parser(
         "models",
         help="list the models that come with the package",
@@ -43,6 +57,23 @@ def add_models(commands: Commands) -> None:
     parser.add_argument("name", metavar="NAME", nargs="?", help="show the card of this model")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
     parser = commands.add_parser(
+        "average",
+        help="write a model whose weights are the means of those of several",
+        description=_AVERAGE,
+        epilog=_AVERAGE_EXAMPLES + EPILOG_ALONE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=_average)
+    parser.add_argument(
+        "checkpoints",
+        metavar="CHECKPOINT",
+        nargs="+",
+        type=Path,
+        help="model file, folder of a run, or a folder of model files, such as best/ of a run",
+    )
+    _add_output(parser)
+    parser = commands.add_parser(
         "pack",
         help="write a model file of half the size",
         description=_PACK,
@@ -54,6 +85,10 @@ def add_models(commands: Commands) -> None:
     parser.add_argument(
         "checkpoint", metavar="CHECKPOINT", type=Path, help="model file, or folder of a run"
     )
+    _add_output(parser)
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", metavar="FILE", type=Path, required=True, help="where to write the model file"
     )
@@ -63,6 +98,12 @@ def _models(args: argparse.Namespace) -> int:
     from asr_attn.commands.models import models
 
     return models(args)
+
+
+def _average(args: argparse.Namespace) -> int:
+    from asr_attn.commands.models import average
+
+    return average(args)
 
 
 def _pack(args: argparse.Namespace) -> int:

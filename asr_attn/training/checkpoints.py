@@ -193,9 +193,3 @@ class RunCheckpoints(Checkpoint):
             if self.best[0] == new:
                 with atomic_path(self.folder / MODEL_FILE) as scratch:
                     shutil.copyfile(path, scratch)
-
-
-def average_models(paths: list[Path]) -> dict[str, torch.Tensor]:
-    """Mean of the weights of several models of one kind."""
-    states = [load_model(path).network.state_dict() for path in paths]
-    return {name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]}

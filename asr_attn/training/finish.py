@@ -6,7 +6,13 @@ from pathlib import Path
 
 import torch
 
-from asr_attn.checkpoint import MODEL_FILE, TrainedModel, load_model, save_model
+from asr_attn.checkpoint import (
+    MODEL_FILE,
+    TrainedModel,
+    average_models,
+    load_model,
+    save_model,
+)
 from asr_attn.data.manifest import Utterance
 from asr_attn.decoding.hypothesis import SearchConfig
 from asr_attn.errors import AudioError
@@ -15,12 +21,7 @@ from asr_attn.evaluation.intervals import rate_interval
 from asr_attn.evaluation.scoring import score_words
 from asr_attn.evaluation.word_confidence import judge_words, learn_calibration
 from asr_attn.recognizer import Recognizer, Transcript
-from asr_attn.training.checkpoints import (
-    AVERAGED,
-    BEST_FOLDER,
-    RunCheckpoints,
-    average_models,
-)
+from asr_attn.training.checkpoints import AVERAGED, BEST_FOLDER, RunCheckpoints
 
 
 def average_best(
@@ -39,14 +40,12 @@ def average_best(
     found = transcripts_of(model, dev)
     wer = count_errors(texts, [t.text for t in found]).rate
     if len(files) > 1:
-        average = load_model(folder, device)
-        average.network.load_state_dict(average_models(files))
+        average = average_models(files, device)
         others = transcripts_of(average, dev)
         average_wer = count_errors(texts, [t.text for t in others]).rate
         if average_wer <= wer:
             wer, found = average_wer, others
-            info = {**average.info, "averaged": len(files), "dev_wer": wer}
-            model = replace(average, info=info)
+            model = replace(average, info={**model.info, **average.info, "dev_wer": wer})
     calibration = learn_calibration(judge_words(found, texts))
     scores = score_words(texts, [t.text for t in found])
     interval = rate_interval(scores.errors, scores.words)

@@ -1,11 +1,17 @@
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
+import safetensors.numpy
 import safetensors.torch
 import torch
 
 from asr_attn import zoo
 from asr_attn.checkpoint import load_model, save_model
+from asr_attn.models.confidence import Calibration
+from asr_attn.text.characters import CharTokenizer
+from asr_attn.text.normalizer import NormalizerConfig
 
 MEGABYTES = 20
 """The most that a packaged model may take."""
@@ -68,6 +74,70 @@ def test_a_packed_model_has_half_the_size_and_the_weights_rounded(asr, refused, 
         next(model.network.parameters()).view(-1)[0] = 1e6
     save_model(model_file, model)
     assert "above 65504" in refused("pack", model_file, "--output", output)
+
+
+@pytest.fixture
+def best(model_file):
+    """A folder with three models of one training."""
+    folder = model_file.parent / "best"
+    for epoch in (3, 5, 7):
+        model = load_model(model_file)
+        torch.manual_seed(epoch)
+        with torch.no_grad():
+            for weights in model.network.parameters():
+                weights += 0.01 * torch.randn_like(weights)
+        info = {"seed": 0, "epoch": epoch, "dev_wer": 0.1}
+        calibration = Calibration((), (), (), (), 0.5) if epoch == 3 else None
+        path = folder / f"epoch={epoch:04d}.safetensors"
+        save_model(path, replace(model, info=info, calibration=calibration))
+    return folder
+
+
+def test_an_average_has_the_means_of_the_weights(asr, best, tmp_path):
+    output = tmp_path / "mean.safetensors"
+    code, out, err = asr("average", best, "--output", output)
+    assert (code, out) == (0, "")
+    assert "mean.safetensors: " in err
+    files = sorted(best.iterdir())
+    parts = [safetensors.numpy.load_file(file) for file in files]
+    for name, values in safetensors.numpy.load_file(output).items():
+        expected = np.mean([part[name] for part in parts], axis=0, dtype=np.float64)
+        np.testing.assert_allclose(values, expected, rtol=1e-6, atol=1e-8)
+    model = load_model(output)
+    assert model.info == {"seed": 0, "dev_wer": 0.1, "averaged": 3}
+    assert model.calibration is None
+    before = output.read_bytes()
+    assert asr("average", *reversed(files), "--output", output)[0] == 0
+    assert safetensors.numpy.load(before).keys() == safetensors.numpy.load_file(output).keys()
+    assert load_model(output).info["averaged"] == 3
+
+
+def test_models_that_have_no_average_are_refused(refused, best, model_file, tmp_path):
+    output = tmp_path / "mean.safetensors"
+    one, two, _ = sorted(best.iterdir())
+    assert "takes two models" in refused("average", one, "--output", output)
+    assert "is named twice" in refused("average", best, two, "--output", output)
+    assert "is read by this command" in refused("average", best, "--output", two)
+    assert "is a folder" in refused("average", best, "--output", best)
+    assert "has no model files" in refused("average", one, tmp_path, "--output", output)
+    model = load_model(model_file)
+    with torch.no_grad():
+        for weights in model.network.parameters():
+            weights.copy_(torch.randn_like(weights))
+    save_model(model_file, model)
+    assert "is of another training" in refused("average", one, model_file, "--output", output)
+    decoder = replace(model.config.decoder, dropout=0.7)
+    tokenizer = CharTokenizer.train(["abcdefgi "])
+    others = [
+        (replace(model, features=replace(model.features, min_hz=30.0)), "settings features.min_hz"),
+        (replace(model, config=replace(model.config, decoder=decoder)), "settings model.decoder"),
+        (replace(model, tokenizer=tokenizer), "tokenizers"),
+        (replace(model, normalizer=NormalizerConfig(lowercase=False)), "normalizers"),
+    ]
+    for other, part in others:
+        save_model(model_file, other)
+        assert f"their {part}" in refused("average", one, model_file, "--output", output)
+    assert not output.exists()
 
 
 @pytest.mark.parametrize("name", zoo.packaged_models())

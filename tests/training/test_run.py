@@ -12,14 +12,13 @@ import torch
 
 import asr_attn
 from asr_attn.audio.augmentation import AugmentationConfig
-from asr_attn.checkpoint import load_model
+from asr_attn.checkpoint import average_models, load_model
 from asr_attn.data.manifest import read_manifest
 from asr_attn.data.planning import CurriculumStage, LoadingConfig, MixingConfig
 from asr_attn.errors import ConfigError, InputError
 from asr_attn.nn.precision import bfloat16_pays
 from asr_attn.settings import RunConfig, ScheduleConfig, TrainingConfig
 from asr_attn.training.callbacks import GracefulStop
-from asr_attn.training.checkpoints import average_models
 from asr_attn.training.run import fit, set_up
 from asr_attn.training.task import RecognizerTask
 from asr_attn.training.trainer import precision_for
@@ -273,7 +272,7 @@ def test_average_is_the_mean_of_the_weights(varied: RunConfig) -> None:
     fit(varied)
     files = sorted((Path(varied.run_dir) / "best").glob("*.safetensors"))
     assert len(files) == 2
-    averaged = average_models(files)
+    averaged = average_models(files).network.state_dict()
     models = [load_model(file).network.state_dict() for file in files]
     for name, value in averaged.items():
         torch.testing.assert_close(value, (models[0][name] + models[1][name]) / 2)
