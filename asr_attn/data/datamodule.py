@@ -131,12 +131,18 @@ class SpeechData(pl.LightningDataModule):
         lost = {name for name, _ in self.unreadable["dev"]}
         return [utterance for utterance in self.dev if utterance.id not in lost]
 
-    def epoch_seconds(self) -> list[float]:
-        """Seconds of speech in each epoch, as far as it is known now which can be cut."""
+    def epoch_seconds(self, located: int | None = None) -> list[float]:
+        """Seconds of speech in each epoch, as far as it is known now which can be cut.
+
+        Args:
+            located: first epoch in which words are going to be located, so that all can be cut.
+        """
         words = [len(utterance.text.split()) for utterance in self.train]
         found: dict[int | None, float] = {}
         limits = [
-            curriculum_limit(self.loading.curriculum, epoch / self.epochs)
+            None
+            if located is not None and epoch >= located
+            else curriculum_limit(self.loading.curriculum, epoch / self.epochs)
             for epoch in range(self.epochs)
         ]
         for limit in set(limits):

@@ -118,9 +118,11 @@ class EpochFigures(pl.Callback):
         """How much work each epoch is, in any unit."""
         data = cast(SpeechData, trainer.datamodule)  # type: ignore[attr-defined]
         task = cast(RecognizerTask, trainer.lightning_module)
+        to_come = range(trainer.current_epoch, task.epochs)
+        located = next((epoch + 1 for epoch in to_come if task.locates_words_after(epoch)), None)
         return [
             seconds * (ATTENTION_WORK if task.trains_attention(epoch) else 1.0)
-            for epoch, seconds in enumerate(data.epoch_seconds())
+            for epoch, seconds in enumerate(data.epoch_seconds(located))
         ]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -290,10 +290,13 @@ class RecognizerTask(AveragedTask):
 
     def on_train_epoch_end(self) -> None:
         """Locate the words by CTC where ``training.align_at`` says so."""
-        before = self.current_epoch / self.epochs
-        after = (self.current_epoch + 1) / self.epochs
-        if any(before < share <= after for share in self.training_config.align_at):
+        if self.locates_words_after(self.current_epoch):
             self.speech.cuts = {**self.speech.cuts, **self._locate_words()}
+
+    def locates_words_after(self, epoch: int) -> bool:
+        """Whether words are located at the end of an epoch (from 0)."""
+        before, after = epoch / self.epochs, (epoch + 1) / self.epochs
+        return any(before < share <= after for share in self.training_config.align_at)
 
     @torch.inference_mode()
     def _locate_words(self) -> dict[str, list[float]]:

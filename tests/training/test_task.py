@@ -128,9 +128,14 @@ def test_speed_is_the_audio_of_all_processes_over_the_time_without_validation(
         check_val_every_n_epoch=1,
         num_training_batches=2,
     )
-    speech = SimpleNamespace(sample_rate=100, epoch_seconds=lambda: [8.0])
+    speech = SimpleNamespace(sample_rate=100, epoch_seconds=lambda located: [8.0])
     trainer.datamodule = speech
-    task: Any = SimpleNamespace(speech=speech, trains_attention=lambda epoch: True)
+    task: Any = SimpleNamespace(
+        speech=speech,
+        epochs=1,
+        trains_attention=lambda epoch: True,
+        locates_words_after=lambda epoch: False,
+    )
     trainer.lightning_module = task
     batch = Batch(torch.zeros(2, 300), torch.tensor([100, 300]), ["a", "b"], ["1", "2"])
     figures = EpochFigures(tmp_path / "metrics.csv", lines=False)

@@ -6,6 +6,7 @@ from typing import cast
 import lightning.pytorch as pl
 import pytest
 
+from asr_attn.data.planning import CurriculumStage
 from asr_attn.settings import RunConfig, TrainingConfig
 from asr_attn.training.callbacks import ATTENTION_WORK, EpochFigures
 from asr_attn.training.run import set_up
@@ -73,7 +74,30 @@ def test_epochs_with_attention_count_as_longer(tone_config: MakeConfig) -> None:
     config = tone_config(training=TrainingConfig(ctc_warmup=0.5))
     config = replace(config, trainer=replace(config.trainer, max_epochs=4))
     task, data = set_up(config)
-    trainer = SimpleNamespace(datamodule=data, lightning_module=task)
+    trainer = SimpleNamespace(datamodule=data, lightning_module=task, current_epoch=0)
     sizes = EpochFigures(None, lines=False).sizes(cast(pl.Trainer, trainer))
     factors = [size / seconds for size, seconds in zip(sizes, data.epoch_seconds(), strict=True)]
     assert factors == pytest.approx([1.0, 1.0, ATTENTION_WORK, ATTENTION_WORK])
+
+
+def test_words_that_are_going_to_be_located_are_counted_on(tone_config: MakeConfig) -> None:
+    """Until then an epoch of single words is little; afterwards it is all of the speech."""
+    config = tone_config(training=TrainingConfig(ctc_warmup=0.0, align_at=(0.5,)))
+    stages = (CurriculumStage(until=1.0, max_words=1),)
+    config = replace(config, trainer=replace(config.trainer, max_epochs=6))
+    data_config = replace(config.data, loading=replace(config.data.loading, curriculum=stages))
+    task, data = set_up(replace(config, data=data_config))
+    whole = ATTENTION_WORK * sum(utterance.duration for utterance in data.train)
+    short = ATTENTION_WORK * sum(u.duration for u in data.train if len(u.text.split()) == 1)
+    assert short < whole
+    trainer = SimpleNamespace(datamodule=data, lightning_module=task)
+    for epoch in range(3):
+        trainer.current_epoch = epoch
+        sizes = EpochFigures(None, lines=False).sizes(cast(pl.Trainer, trainer))
+        assert sizes == pytest.approx([short] * 3 + [whole] * 3)
+    # then it is known which were found
+    trainer.current_epoch = 3
+    cut = next(u for u in data.train if len(u.text.split()) > 1)
+    data.cuts = {cut.id: [0.1]}
+    sizes = EpochFigures(None, lines=False).sizes(cast(pl.Trainer, trainer))
+    assert sizes == pytest.approx([short + ATTENTION_WORK * cut.duration] * 6)
