@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from asr_attn.checkpoint import TrainedModel
 
 LEAST_COSINE = 0.5
-"""Of the angle between the weights of models of one training. The best models of a run have FIXME; two
-trainings of Mini LibriSpeech from the same start have 0.33."""
+"""Of the angle between the weights of models of one training. The best four of a training of Mini
+LibriSpeech have 0.98 and more among them, those of two trainings with the same seed 0.33."""
 
 
 def models(args: argparse.Namespace) -> int:
