@@ -140,6 +140,7 @@ class TrainingConfig:
             raise ValueError(f"training.ctc_weight=0 switches CTC off, but it is used by {used}")
 
 
+STARTS = ("model", "encoder")
 DECAYS = ("constant", "linear", "cosine", "inverse_sqrt")
 
 
@@ -303,6 +304,10 @@ class RunConfig:
     """Model file, or folder of a run, whose weights to start from (fine-tuning). Features, model
     and tokenizer are those of that model; of its settings, those of model.* count that the command
     line names, such as model.encoder.dropout, as far as its weights fit them."""
+    start_with: str = "model"
+    """What is taken of the model that start_from names: all of it (model), or what hears (encoder):
+    features, encoder, and the CTC head if the tokens are the same. Tokenizer, attention and decoder
+    are then those of this run, and new: for another language, or other words."""
     data: DataConfig = field(default_factory=DataConfig)
     features: FeaturesConfig = field(default_factory=FeaturesConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
@@ -319,6 +324,10 @@ class RunConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed must be from 0 to 2**32 - 1, not {self.seed}")
+        if self.start_with not in STARTS:
+            raise ValueError(f"start_with={self.start_with!r} is not one of {', '.join(STARTS)}")
+        if self.start_with == "encoder" and self.start_from is None:
+            raise ValueError("start_with=encoder takes it of a model; name one by start_from")
         if self.features.sample_rate != self.data.sample_rate:
             raise ValueError(
                 f"features.sample_rate={self.features.sample_rate} and data.sample_rate="

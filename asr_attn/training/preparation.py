@@ -1,25 +1,23 @@
 """What a run starts from: data sets with normalised texts, and a model with random weights."""
 
 import sys
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import dacite
 import numpy as np
 import torch
 
 from asr_attn import __version__
-from asr_attn.checkpoint import TrainedModel, load_model
+from asr_attn.checkpoint import TrainedModel
 from asr_attn.data.batches import pad_waveforms, read_utterance
 from asr_attn.data.digits import make_digits
 from asr_attn.data.manifest import Manifest, Utterance
-from asr_attn.errors import CheckpointError, ConfigError, InputError, ManifestError
-from asr_attn.models.asr import AsrModel, ModelConfig
-from asr_attn.models.build import model_config_from_dict
+from asr_attn.errors import ConfigError, InputError, ManifestError
+from asr_attn.models.asr import AsrModel
 from asr_attn.settings import DataConfig, RunConfig
-from asr_attn.text.build import SIZED, TokenizerConfig, build_tokenizer
+from asr_attn.text.build import build_tokenizer
 from asr_attn.text.normalizer import NormalizerConfig, normalize
 from asr_attn.text.tokenizer import Tokenizer, tokenizer_from_dict
 from asr_attn.training.checkpoints import RESUME_FILE
@@ -159,7 +157,7 @@ def new_model(
         config.model,
         tokenizer,
         config.tokenizer.normalizer,
-        _facts(config, train),
+        facts_of(config, train),
     )
 
 
@@ -172,7 +170,7 @@ def _resumed_tokenizer(folder: Path) -> Tokenizer | None:
     return tokenizer_from_dict(state["tokenizer"]) if "tokenizer" in state else None
 
 
-def _facts(config: RunConfig, train: Sequence[Utterance]) -> dict[str, Any]:
+def facts_of(config: RunConfig, train: Sequence[Utterance]) -> dict[str, Any]:
     """What a model file says about its training."""
     return {
         "asr_attn": __version__,
@@ -180,92 +178,3 @@ def _facts(config: RunConfig, train: Sequence[Utterance]) -> dict[str, Any]:
         "seed": config.seed,
         "longest_seconds": max(u.duration for u in train),
     }
-
-
-def with_settings_of_start(config: RunConfig, changed: Collection[str] = ()) -> RunConfig:
-    """The settings with features, model, tokens and normaliser of what ``start_from`` names.
-
-    Args:
-        config: settings.
-        changed: keys that were set for this run; of its model, those are taken from ``config``.
-
-    Raises:
-        CheckpointError: there is no such model.
-        ConfigError: its tokens cannot be sampled, but should be; or a key does not belong to it.
-    """
-    if config.start_from is None:
-        return config
-    try:
-        start = load_model(config.start_from)
-    except CheckpointError as error:
-        raise CheckpointError(f"start_from: {error}") from error
-    kind, size = start.tokenizer.KIND, len(start.tokenizer)
-    sampling = config.tokenizer.sampling
-    try:
-        tokenizer = TokenizerConfig(kind, size if kind in SIZED else 0, sampling, start.normalizer)
-    except ValueError as error:
-        raise ConfigError(f"start_from={config.start_from}: {error}") from error
-    return replace(
-        config,
-        features=start.features,
-        model=_changed_model(start.config, config, changed),
-        tokenizer=tokenizer,
-        data=replace(config.data, sample_rate=start.features.sample_rate),
-    )
-
-
-def _changed_model(start: ModelConfig, config: RunConfig, changed: Collection[str]) -> ModelConfig:
-    """The settings of a model with those of the run in place of some: ``model.PART[.KEY]``."""
-    data, asked = asdict(start), asdict(config.model)
-    for key in sorted(changed):
-        match key.split("."):
-            case ["model", part] if part in data:
-                # the same part once more says nothing of its settings
-                if asked[part]["name"] != data[part]["name"]:
-                    data[part] = asked[part]
-            case ["model", part, name]:
-                data[part][name] = asked[part][name]
-            case ["model", *_]:
-                raise ConfigError(f"{key}: with start_from, name model.PART or model.PART.KEY")
-    try:
-        return model_config_from_dict(data)
-    except (dacite.DaciteError, ValueError) as error:
-        raise ConfigError(f"start_from={config.start_from}: {error}") from error
-
-
-def started_model(config: RunConfig, train: Sequence[Utterance]) -> TrainedModel:
-    """The model that ``start_from`` names, to be trained on.
-
-    Raises:
-        ConfigError: its weights do not fit the settings. Weights that it lacks are no fault: they
-            begin as those of a new model.
-        InputError: it has no tokens for some characters of the training texts. Unknown words are
-            no fault: models of words are made to meet them.
-    """
-    assert config.start_from is not None
-    start = load_model(config.start_from)
-    unknown = start.tokenizer.unknown(u.text for u in train)
-    if unknown and start.tokenizer.unit == "characters":
-        raise InputError(
-            f"start_from={config.start_from}: this model cannot write "
-            f"{' '.join(map(repr, list(unknown)[:20]))}, which the training texts hold; take these "
-            "characters out of the texts, or train a new model without start_from"
-        )
-    if config.model != start.config:
-        network = AsrModel(config.features, config.model, len(start.tokenizer))
-        try:
-            left = network.load_state_dict(start.network.state_dict(), strict=False).unexpected_keys
-        except RuntimeError as error:  # PyTorch tells of sizes in this way
-            raise _does_not_fit(config, str(error).splitlines()[-1].strip()) from None
-        if left:
-            raise _does_not_fit(config, f"there is no place for {left[0]}")
-        start = replace(start, network=network, config=config.model)
-    return replace(start, info={**_facts(config, train), "started_from": start.info})
-
-
-def _does_not_fit(config: RunConfig, reason: str) -> ConfigError:
-    return ConfigError(
-        f"start_from={config.start_from}: its weights do not fit the settings of the model that "
-        f"were changed ({reason}); leave out the settings model.* that make it another kind of "
-        "model or another size"
-    )

@@ -29,11 +29,14 @@ from asr_attn.training.preparation import (
     load_data,
     load_manifest,
     new_model,
-    started_model,
-    with_settings_of_start,
 )
 from asr_attn.training.provenance import save_environment
 from asr_attn.training.splitting import is_out_of_memory
+from asr_attn.training.starting import (
+    started_model,
+    with_encoder_of_start,
+    with_settings_of_start,
+)
 from asr_attn.training.task import RecognizerTask
 from asr_attn.training.trainer import (
     C,
@@ -180,10 +183,13 @@ def set_up(config: RunConfig) -> tuple[RecognizerTask, SpeechData]:
     check_data(train, dev, config.data, config.trainer.devices * config.trainer.num_nodes, test)
     check_noise(config.augmentation, len(train))
     torch.manual_seed(config.seed)
-    if config.start_from is not None:
+    if config.start_from is not None and config.start_with == "model":
         model = started_model(config, train)
     else:
-        model = new_model(config, train, statistics=not config.resume)
+        new = config.resume is None
+        model = new_model(config, train, statistics=new and config.start_from is None)
+        if new and config.start_from is not None:
+            model = with_encoder_of_start(model, config)
     if not all(buffer.isfinite().all() for buffer in model.network.features.buffers()):
         raise InputError(
             f"{config.data.train}: the sound of some recordings is far beyond full scale, so that "

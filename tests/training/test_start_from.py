@@ -11,8 +11,9 @@ from asr_attn.data.manifest import read_manifest, write_manifest
 from asr_attn.errors import CheckpointError, ConfigError, InputError
 from asr_attn.nn.attention import ATTENTIONS
 from asr_attn.settings import RunConfig
-from asr_attn.training.preparation import new_model, with_settings_of_start
+from asr_attn.training.preparation import new_model
 from asr_attn.training.run import fit, set_up
+from asr_attn.training.starting import with_settings_of_start
 
 MakeConfig = Callable[..., RunConfig]
 
@@ -134,6 +135,77 @@ def test_unknown_characters_are_named(
     data = replace(config.data, train=str(tmp_path / "other.jsonl"))
     with pytest.raises(InputError, match=r"cannot write 'f' 'a', which the training texts hold"):
         set_up(replace(config, data=data))
+
+
+def assert_same_weights(model: TrainedModel, other: TrainedModel, *parts: str) -> None:
+    """All weights of these parts are the same, to the tenth digit."""
+    ours, others = model.network.state_dict(), other.network.state_dict()
+    for name in (n for n in others if n.startswith(parts)):
+        torch.testing.assert_close(ours[name], others[name], rtol=0, atol=1e-9)
+
+
+def test_the_encoder_alone_is_taken_for_other_words(
+    tone_config: MakeConfig, start: Path, tones: Path, tmp_path: Path
+) -> None:
+    """Where the start cannot write the texts, it can still hear."""
+    utterances = [replace(u, text=f"f {u.text}") for u in read_manifest(tones / "train.jsonl")]
+    write_manifest(tmp_path / "other.jsonl", utterances)
+    config = replace(barely(tone_config(), start), start_with="encoder")
+    wider = replace(config.model.encoder, hidden_size=48)
+    config = replace(
+        config,
+        data=replace(config.data, train=str(tmp_path / "other.jsonl"), sample_rate=4000),
+        features=replace(config.features, sample_rate=4000, n_mels=8),
+        model=replace(config.model, encoder=wider),
+    )
+    model, other = load_model(fit(config).folder), load_model(start)
+    assert_same_weights(model, other, "features.", "encoder.")
+    assert (model.features, model.config.encoder) == (other.features, other.config.encoder)
+    assert model.config.decoder == config.model.decoder != other.config.decoder
+    assert not model.tokenizer.unknown(u.text for u in utterances)
+    assert len(model.tokenizer) != len(other.tokenizer)
+    assert model.info["encoder_started_from"] == dict(other.info)
+    # it goes on without the start, which is in its weights
+    start.unlink()
+    longer = replace(config.trainer, max_epochs=2)
+    resumed = replace(config, resume=config.run_dir, start_from=None, start_with="model")
+    again = fit(replace(resumed, trainer=longer), ["trainer.max_epochs"])
+    assert_same_weights(load_model(again.folder), model, "")
+
+
+def test_the_ctc_head_comes_along_where_the_tokens_are_the_same(
+    tone_config: MakeConfig, start: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = replace(barely(tone_config(), start), start_with="encoder")
+    other = load_model(start)
+    task, _ = set_up(with_settings_of_start(config))  # the start has a character more
+    assert "the CTC head begins anew" in capsys.readouterr().err
+    assert task.network.ctc.weight.shape != other.network.ctc.weight.shape
+    same = new_model(config, read_manifest(Path(config.data.train)))
+    save_model(start, same)
+    task, _ = set_up(with_settings_of_start(config))
+    assert "anew" not in capsys.readouterr().err
+    weights = task.network.state_dict()
+    assert_same_weights(replace(same, network=task.network), same, "features.", "encoder.", "ctc.")
+    assert not torch.equal(
+        weights["decoder.output.weight"], same.network.state_dict()["decoder.output.weight"]
+    )
+
+
+def test_settings_of_the_encoder_count_as_far_as_its_weights_fit(
+    tone_config: MakeConfig, start: Path
+) -> None:
+    config = replace(barely(tone_config(), start), start_with="encoder")
+    dropped, keys = changed(config, "encoder", dropout=0.45)
+    assert with_settings_of_start(dropped, keys).model.encoder.dropout == 0.45
+    wider, keys = changed(config, "encoder", hidden_size=48)
+    with pytest.raises(ConfigError, match=r"start_from=.*do not fit .*size mismatch"):
+        fit(wider, keys)
+    assert not Path(config.run_dir).exists()
+    with pytest.raises(ValueError, match=r"start_with='decoder' is not one of model, encoder"):
+        replace(config, start_with="decoder")
+    with pytest.raises(ValueError, match=r"start_with=encoder takes it of a model; name one by"):
+        replace(config, start_from=None)
 
 
 def test_a_missing_model_is_named_before_anything_is_done(
