@@ -1,20 +1,20 @@
 """Measures what each choice of Mini LibriSpeech's training brings: one is changed at a time.
 
-There are two groups of contestants:
+There are two groups of contestants, and both start from the model of the package:
 
-  begin    how attention begins: all start from a model whose training by CTC alone is over, begun
-           with model.decoder.shortcut=false (each adds the shortcut but the one that goes without)
-  trained  what is learnt from the recordings: all start from a model that is trained
+  begin    how attention begins: of that model they have the encoder and the CTC head; attention and
+           decoder are new, and have two epochs
+  trained  what is learnt from the recordings: they train the whole model on, for three epochs
 
-They train on with attention on one core each, most of five epochs on short pieces and the rest on
-whole utterances. What they make of dev is compared with what the unchanged settings make of it, on
-the same utterances. A run whose file is in ablation/ is not done again: stop it and start it as you
+The first of these epochs is of short pieces, the others of whole utterances, on one core for each
+contestant. What they make of dev is compared with what the unchanged settings make of it, on the
+same utterances. A run whose file is in ablation/ is not done again: stop it and start it as you
 like.
 
 Examples:
-  python recipes/mini_librispeech/ablation.py begin --start runs/ctc.safetensors
-  python recipes/mini_librispeech/ablation.py trained --start runs/mini-librispeech/DATE ema mixing
-  python recipes/mini_librispeech/ablation.py begin      # only the table, in README.md
+  python recipes/mini_librispeech/ablation.py begin
+  python recipes/mini_librispeech/ablation.py trained ema mixing
+  python recipes/mini_librispeech/ablation.py begin --table      # only the table, in README.md
 """
 
 import argparse
@@ -42,18 +42,14 @@ COMMON = (
     "experiment=mini_librispeech",
     "trainer=cpu",
     "trainer.threads=1",
-    "trainer.max_epochs=5",
     "trainer.check_val_every_n_epoch=1",
-    # the first epoch, of the few utterances that are short enough, ends with the words located
+    # one more epoch comes first: of the few utterances that are short enough, and by CTC alone; it
+    # ends with the words located
     "training.ctc_warmup=0.01",
     "training.align_at=[0.01]",
     "data.loading.curriculum=[{until: 0.5, max_words: 12}]",
     "data.loading.batch_seconds=90",
     "data.loading.mixing.share=0",
-    # a model to start from brings its own settings, but for those that are named
-    "model.attention.window_back=6",
-    "model.attention.window_ahead=24",
-    "model.decoder.shortcut=true",
     "augmentation.masks_grow_until=0",
     "data.test=null",
     "scheduler.warmup_steps=50",
@@ -66,15 +62,8 @@ BEGIN_GROUP: Mapping[str, tuple[str, ...]] = {
     "no_shortcut": ("model.decoder.shortcut=false",),
     "guided_by_diagonal": ("training.guided_by=diagonal",),
     "no_guidance": ("training.guided_attention=0",),
-    "no_ctc": (
-        "training.ctc_weight=0",
-        "training.ctc_warmup=0",
-        "training.align_at=[]",
-        "training.guided_by=diagonal",
-        "data.loading.curriculum=[]",
-    ),
+    "content_attention": ("model.attention=additive",),
     "mixing": ("data.loading.mixing.share=0.5", "data.loading.mixing.until=1"),
-    "no_scheduled_sampling": ("training.scheduled_sampling=0",),
 }
 TRAINED_GROUP: Mapping[str, tuple[str, ...]] = {
     AS_IT_IS: (),
@@ -90,10 +79,6 @@ TRAINED_GROUP: Mapping[str, tuple[str, ...]] = {
         "augmentation.frequency_mask_bins=27",
         "augmentation.time_masks_per_frame=0.01",
     ),
-    "two_time_masks": (
-        "augmentation.time_masks_per_frame=0",
-        "augmentation.time_mask_share=0.2",
-    ),
     "time_warp": ("augmentation.time_warp_frames=20",),
     "tempo": ("augmentation.tempo=[0.9,1.0,1.1]",),
     "pitch": ("augmentation.pitch_semitones=2",),
@@ -104,31 +89,27 @@ TRAINED_GROUP: Mapping[str, tuple[str, ...]] = {
     "reverberation": ("augmentation.reverb_probability=0.2",),
     "few_hours": ("augmentation=few_hours",),
     "mixing": ("data.loading.mixing.share=0.5", "data.loading.mixing.until=1"),
-    "mixing_small_pieces": (
-        "data.loading.mixing.share=0.7",
-        "data.loading.mixing.until=1",
-        "data.loading.mixing.piece_words=5",
-    ),
     "more_dropout": ("model.encoder.dropout=0.3",),
-    "more_dropout_everywhere": ("model.encoder.dropout=0.35", "model.decoder.dropout=0.35"),
     "intermediate_ctc": ("training.intermediate_ctc=0.3",),
-    "ctc_consistency": ("training.ctc_consistency=0.2",),
     "no_label_smoothing": ("training.label_smoothing=0",),
-    "no_scheduled_sampling": ("training.scheduled_sampling=0",),
     "subword_sampling": ("tokenizer.sampling=0.1",),
     "ema": ("training.ema=0.999",),
     "one_model": ("callbacks.keep_best=1",),
 }
 GROUPS = {"begin": BEGIN_GROUP, "trained": TRAINED_GROUP}
 """Settings of each contestant of a group beside the common ones."""
+START = {
+    "begin": ("start_from=mini-librispeech", "start_with=encoder", "trainer.max_epochs=3"),
+    "trained": ("start_from=mini-librispeech", "trainer.max_epochs=4"),
+}
 
 
-def train(name: str, changes: Sequence[str], start: Path, runs: Path, results: Path) -> str:
+def train(name: str, settings: Sequence[str], runs: Path, results: Path) -> str:
     """Train and measure one contestant; the sentence to print."""
     if (results / f"{name}.json").exists():
         return f"{name}: done before"
     folder = runs / name
-    begin = [*COMMON, *changes, f"start_from={start}", f"run_dir={folder}"]
+    begin = [*settings, f"run_dir={folder}"]
     overrides = [f"resume={folder}"] if (folder / "last.ckpt").exists() else begin
     if not (folder / "finished").exists():
         failure = _run([str(ROOT / "train.py"), *overrides])
@@ -219,7 +200,7 @@ def main() -> int:
     )
     parser.add_argument("group", choices=GROUPS)
     parser.add_argument("names", nargs="*", metavar="NAME", help="contestants (default: all)")
-    parser.add_argument("--start", type=Path, help="model that all train on from")
+    parser.add_argument("--table", action="store_true", help="make the table, train nothing")
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side (default: 2)")
     parser.add_argument(
         "--runs", type=Path, default=Path("runs/ablation"), help="folder (default: %(default)s)"
@@ -231,15 +212,16 @@ def main() -> int:
         print(f"{', '.join(unknown)}: not known; known: {', '.join(changes)}", file=sys.stderr)
         return 2
     results = HERE / "ablation" / options.group
-    if options.start is not None:
+    if not options.table:
         if not (ROOT / DEV).is_file():
             print(f"{DEV} is missing; run prepare.py first", file=sys.stderr)
             return 2
-        start, runs = options.start.resolve(), options.runs.resolve() / options.group
+        runs = options.runs.resolve() / options.group
+        common = [*COMMON, *START[options.group]]
         with ThreadPoolExecutor(options.jobs) as pool:
             names = options.names or list(changes)
             for sentence in pool.map(
-                lambda name: train(name, changes[name], start, runs, results), names
+                lambda name: train(name, [*common, *changes[name]], runs, results), names
             ):
                 print(sentence, flush=True)
     if not (results / f"{AS_IT_IS}.json").is_file():

@@ -83,6 +83,6 @@ def test_what_is_missing_is_told(capsys: pytest.CaptureFixture[str], monkeypatch
     assert ablation.main() == 2
     assert "emma: not known; known: as_it_is, " in capsys.readouterr().err
     monkeypatch.setattr(ablation, "HERE", tmp_path)
-    monkeypatch.setattr("sys.argv", ["ablation.py", "begin"])
+    monkeypatch.setattr("sys.argv", ["ablation.py", "begin", "--table"])
     assert ablation.main() == 2
     assert "nothing to compare with" in capsys.readouterr().err
