@@ -135,7 +135,7 @@ class SpeechData(pl.LightningDataModule):
         """Seconds of speech in each epoch, as far as it is known now which can be cut.
 
         Args:
-            located: first epoch in which words are going to be located, so that all can be cut.
+            located: first epoch before which words are going to be located, so that all can be cut.
         """
         words = [len(utterance.text.split()) for utterance in self.train]
         found: dict[int | None, float] = {}

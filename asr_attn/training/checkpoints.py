@@ -1,4 +1,4 @@
-"""Keeping what a run has learnt: state to resume from, the best models, and their average."""
+"""Keeping what a run has learnt: state to resume from, and the best models."""
 
 import shutil
 import time

@@ -82,7 +82,7 @@ def fit(config: RunConfig, changed: Collection[str] = ()) -> RunResult:
     Args:
         config: settings; with ``resume`` set, those of the run it names are used instead.
         changed: keys that were set for this run. With ``resume`` these alone are taken from
-            ``config``, with ``start_from`` these alone of ``model``.
+            ``config``, with ``start_from`` these alone of ``model``, or of ``model.encoder``.
 
     Raises:
         InputError: settings or data that cannot be trained on.

@@ -113,13 +113,18 @@ def with_encoder_of_start(model: TrainedModel, config: RunConfig) -> TrainedMode
     assert config.start_from is not None
     start = load_model(config.start_from)
     parts: tuple[str, ...] = ("features.", "encoder.")
-    if start.tokenizer.to_dict() == model.tokenizer.to_dict():
+    if _tokens(start) == _tokens(model):
         parts += ("ctc.",)
     else:
         print("note: the CTC head begins anew, since the tokens are others", file=sys.stderr)
     weights = {k: v for k, v in start.network.state_dict().items() if k.startswith(parts)}
     _load(model.network, weights, config)
     return replace(model, info={**model.info, "encoder_started_from": start.info})
+
+
+def _tokens(model: TrainedModel) -> tuple[str, ...]:
+    """What each token writes: all that a CTC head knows of it."""
+    return (model.tokenizer.KIND, *model.tokenizer.spellings)
 
 
 def _load(network: AsrModel, weights: Mapping[str, Tensor], config: RunConfig) -> None:

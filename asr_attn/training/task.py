@@ -1,6 +1,7 @@
 """The Lightning module: losses, validation and the learning rate of a recogniser."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -111,8 +112,9 @@ class RecognizerTask(AveragedTask):
         return epoch >= self.epochs - 1 or epoch / self.epochs >= self.training_config.ctc_warmup
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the tokenizer, and what was learnt of memory, to the state to resume from."""
+        """Add the tokenizer, facts and what was learnt of memory to the state to resume from."""
         super().on_save_checkpoint(checkpoint)
+        checkpoint["info"] = dict(self.model.info)
         checkpoint["tokenizer"] = self.model.tokenizer.to_dict()
         checkpoint["skipped"] = self.skipped.state_dict()
         limits = {name: splitter.limit for name, splitter in self.memory.items()}
@@ -121,6 +123,7 @@ class RecognizerTask(AveragedTask):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up what ``on_save_checkpoint`` gave; states of older versions lack some of it."""
         super().on_load_checkpoint(checkpoint)
+        self.model = replace(self.model, info=checkpoint.get("info", self.model.info))
         if "memory_limits" not in checkpoint:
             return
         self.skipped.load_state_dict(checkpoint["skipped"])

@@ -13,7 +13,7 @@ like.
 
 Examples:
   python recipes/mini_librispeech/ablation.py begin
-  python recipes/mini_librispeech/ablation.py trained ema mixing
+  python recipes/mini_librispeech/ablation.py trained as_it_is ema
   python recipes/mini_librispeech/ablation.py begin --table      # only the table, in README.md
 """
 
@@ -57,7 +57,7 @@ COMMON = (
 )
 BEGIN_GROUP: Mapping[str, tuple[str, ...]] = {
     AS_IT_IS: (),
-    "no_short_pieces": ("data.loading.curriculum=[]",),
+    "no_short_pieces": ("data.loading.curriculum=[{until: 0.3, max_words: 12}]",),
     "no_window": ("model.attention.window_back=-1", "model.attention.window_ahead=-1"),
     "no_shortcut": ("model.decoder.shortcut=false",),
     "guided_by_diagonal": ("training.guided_by=diagonal",),

@@ -10,6 +10,7 @@ from hydra import compose, initialize_config_dir
 
 from asr_attn.config import name_groups, register_schemas, resolve
 from asr_attn.settings import RunConfig
+from asr_attn.zoo import packaged_models
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,8 +40,10 @@ def settings(*overrides: str) -> RunConfig:
     [(group, name) for group in ablation.GROUPS for name in ablation.GROUPS[group]],
 )
 def test_each_contestant_changes_the_settings(group: str, name: str) -> None:
-    changed = settings(*ablation.GROUPS[group][name])
-    assert (changed != settings()) == (name != ablation.AS_IT_IS)
+    start = ablation.START[group]
+    changed = settings(*start, *ablation.GROUPS[group][name])
+    assert (changed != settings(*start)) == (name != ablation.AS_IT_IS)
+    assert changed.start_from in packaged_models()
 
 
 def result(name: str, errors: list[int]) -> dict[str, object]:

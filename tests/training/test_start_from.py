@@ -170,7 +170,9 @@ def test_the_encoder_alone_is_taken_for_other_words(
     longer = replace(config.trainer, max_epochs=2)
     resumed = replace(config, resume=config.run_dir, start_from=None, start_with="model")
     again = fit(replace(resumed, trainer=longer), ["trainer.max_epochs"])
-    assert_same_weights(load_model(again.folder), model, "")
+    resumed_model = load_model(again.folder)
+    assert_same_weights(resumed_model, model, "")
+    assert resumed_model.info["encoder_started_from"] == dict(other.info)
 
 
 def test_the_ctc_head_comes_along_where_the_tokens_are_the_same(
