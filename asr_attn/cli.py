@@ -87,7 +87,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="asr-attn",
         description="Transcribe with attention-based speech recognisers, measure and inspect them.",
         epilog="asr-attn COMMAND --help explains a command. Training: python train.py --help.",
-        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"asr-attn {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)

@@ -6,7 +6,7 @@ What a command needs is imported when it runs.
 import argparse
 import math
 from pathlib import Path
-from typing import NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 from asr_attn.errors import InputError
 
@@ -73,7 +73,15 @@ examples:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one sentence, like all others."""
+    """A parser whose errors are one sentence, like all others; options are written in full.
+
+    Its description and epilog stay as they are written. Parsers of commands are made by it, too.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(
+            formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **settings
+        )
 
     def error(self, message: str) -> NoReturn:
         """Raise an InputError."""
@@ -87,8 +95,6 @@ def add_transcribe(commands: Commands) -> None:
         help="write down what is said in recordings",
         description=_TRANSCRIBE,
         epilog=_TRANSCRIBE_EXAMPLES + EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.set_defaults(run=_transcribe)
     parser.add_argument(
@@ -135,8 +141,6 @@ def add_attention(commands: Commands) -> None:
         help="see where a model looks in a recording",
         description=_ATTENTION,
         epilog=_ATTENTION_EXAMPLES + EPILOG_ALONE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.set_defaults(run=_attention)
     parser.add_argument(

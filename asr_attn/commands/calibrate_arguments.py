@@ -32,8 +32,6 @@ def add_calibrate(commands: Commands) -> None:
         help="let a model learn how sure its words are",
         description=_CALIBRATE,
         epilog=_CALIBRATE_EXAMPLES + EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.set_defaults(run=_calibrate)
     parser.add_argument(

@@ -34,8 +34,6 @@ def add_compare(commands: Commands) -> None:
         "       asr-attn compare --a FILE... --b FILE... [options]",
         description=_COMPARE,
         epilog=_COMPARE_EXAMPLES + EPILOG_ALONE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.set_defaults(run=_compare)
     parser.add_argument(

@@ -61,7 +61,6 @@ def add_data(commands: Commands) -> None:
         help="check, import and export data",
         description=_DATA,
         epilog="asr-attn data COMMAND --help explains a command.",
-        allow_abbrev=False,
     )
     inner: Commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_check(inner)
@@ -78,8 +77,6 @@ def _add_check(commands: Commands) -> None:
         help="find what makes training fail or figures lie",
         description=_CHECK.format(kinds=kinds),
         epilog=_CHECK_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.set_defaults(run=_check)
     parser.add_argument(

@@ -77,8 +77,6 @@ def _add_import(commands: Commands) -> None:
         help="make a manifest of another program's list",
         description=_IMPORT.format(formats=_formats()),
         epilog=_IMPORT_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.set_defaults(run=_import)
     _add_format(parser)
@@ -110,8 +108,6 @@ def _add_export(commands: Commands) -> None:
         help="write a manifest in another program's form",
         description=_EXPORT.format(formats=_formats()),
         epilog=_EXPORT_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.set_defaults(run=_export)
     _add_format(parser)

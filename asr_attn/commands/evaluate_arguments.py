@@ -45,8 +45,6 @@ def add_evaluate(commands: Commands) -> None:
         "       asr-attn evaluate --reference FILE --hypothesis FILE [options]",
         description=_EVALUATE.format(forms=_forms()),
         epilog=_EVALUATE_EXAMPLES + EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.set_defaults(run=_evaluate)
     parser.add_argument(

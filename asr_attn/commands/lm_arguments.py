@@ -80,7 +80,6 @@ def add_lm(commands: Commands) -> None:
         help="train and measure language models",
         description=_LM,
         epilog="asr-attn lm COMMAND --help explains a command.",
-        allow_abbrev=False,
     )
     inner: Commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_train(inner)
@@ -173,8 +172,6 @@ def _command(
         help=summary,
         description=description,
         epilog=examples + _EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
 
 

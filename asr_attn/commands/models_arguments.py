@@ -50,8 +50,6 @@ def add_models(commands: Commands) -> None:
         help="list the models that come with the package",
         description=_MODELS,
         epilog=_MODELS_EXAMPLES + EPILOG_ALONE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.set_defaults(run=_models)
     parser.add_argument("name", metavar="NAME", nargs="?", help="show the card of this model")
@@ -61,8 +59,6 @@ def add_models(commands: Commands) -> None:
         help="write a model whose weights are the means of those of several",
         description=_AVERAGE,
         epilog=_AVERAGE_EXAMPLES + EPILOG_ALONE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.set_defaults(run=_average)
     parser.add_argument(
@@ -78,8 +74,6 @@ def add_models(commands: Commands) -> None:
         help="write a model file of half the size",
         description=_PACK,
         epilog=_PACK_EXAMPLES + EPILOG_ALONE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.set_defaults(run=_pack)
     parser.add_argument(

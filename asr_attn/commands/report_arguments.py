@@ -34,8 +34,6 @@ def add_report(commands: Commands) -> None:
         usage="asr-attn report CHECKPOINT [CHECKPOINT] MANIFEST --output FILE.html [options]",
         description=_REPORT,
         epilog=_EXAMPLES + EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.set_defaults(run=_report)
     parser.add_argument(

@@ -27,8 +27,6 @@ def add_runs(commands: Commands) -> None:
         help="list what was trained, the best first",
         description=_RUNS,
         epilog=_RUNS_EXAMPLES + EPILOG_ALONE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.set_defaults(run=_runs)
     parser.add_argument(

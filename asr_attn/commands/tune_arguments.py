@@ -43,8 +43,6 @@ def add_tune(commands: Commands) -> None:
         help="find the weights of the search on a validation set",
         description=_TUNE,
         epilog=_TUNE_EXAMPLES + EPILOG_ALONE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.set_defaults(run=_tune)
     parser.add_argument(
