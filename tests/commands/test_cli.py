@@ -111,6 +111,7 @@ def test_usage_errors_are_one_sentence(refused, model_file, recordings, tmp_path
         (("transcribe",), "CHECKPOINT"),
         (("transcribe", model_file), "FILE"),
         (("transcribe", model_file, file, "--beem", 3), "--beem"),
+        (("transcribe", model_file, file, "--bea", 3), "unrecognized arguments: --bea"),
         (("transcribe", model_file, file, "--beam", "0"), "whole number above 0"),
         (("transcribe", model_file, file, "--beam", "two"), "whole number above 0"),
         (("transcribe", model_file, file, "--batch-seconds", "nan"), "seconds above 0"),
