@@ -3,13 +3,13 @@
 There are two groups of contestants, and both start from the model of the package:
 
   begin    how attention begins: of that model they have the encoder and the CTC head; attention and
-           decoder are new, and have two epochs
-  trained  what is learnt from the recordings: they train the whole model on, for three epochs
+           decoder are new
+  trained  what is learnt from the recordings: they train the whole model on
 
-The first of these epochs is of short pieces, the others of whole utterances, on one core for each
-contestant. What they make of dev is compared with what the unchanged settings make of it, on the
-same utterances. A run whose file is in ablation/ is not done again: stop it and start it as you
-like.
+Each has one epoch of short pieces and one of whole utterances, on one core. What they make of dev
+is compared with what the unchanged settings make of it, on the same utterances. A run whose file is
+in ablation/ is not done again: stop it and start it as you like. For pseudo_labels, README.md says
+how to make the file of transcripts.
 
 Examples:
   python recipes/mini_librispeech/ablation.py begin
@@ -52,6 +52,7 @@ COMMON = (
     "data.loading.mixing.share=0",
     "augmentation.masks_grow_until=0",
     "data.test=null",
+    "trainer.max_epochs=3",
     "scheduler.warmup_steps=50",
     "optimizer.lr=1e-3",
 )
@@ -94,13 +95,16 @@ TRAINED_GROUP: Mapping[str, tuple[str, ...]] = {
     "no_label_smoothing": ("training.label_smoothing=0",),
     "subword_sampling": ("tokenizer.sampling=0.1",),
     "ema": ("training.ema=0.999",),
-    "one_model": ("callbacks.keep_best=1",),
+    "pseudo_labels": (
+        "data.also_train=[data/mini_librispeech/heard.jsonl]",
+        "data.least_confidence=0.5",
+    ),
 }
 GROUPS = {"begin": BEGIN_GROUP, "trained": TRAINED_GROUP}
 """Settings of each contestant of a group beside the common ones."""
 START = {
-    "begin": ("start_from=mini-librispeech", "start_with=encoder", "trainer.max_epochs=3"),
-    "trained": ("start_from=mini-librispeech", "trainer.max_epochs=4"),
+    "begin": ("start_from=mini-librispeech", "start_with=encoder"),
+    "trained": ("start_from=mini-librispeech",),
 }
 
 
