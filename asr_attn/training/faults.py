@@ -46,7 +46,8 @@ def check_data(
             faults.append(f"{utterance.id} ({utterance.audio.name}): {fault}")
     if faults:
         more = f"\n  and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-        names = ", ".join(name for name in (data.train, data.dev, test and data.test) if name)
+        manifests = (data.train, *data.also_train, data.dev, test and data.test)
+        names = ", ".join(name for name in manifests if name)
         raise InputError(
             f"{names}: {len(faults)} of {len(train) + len(dev) + len(test)} utterances "
             "cannot be used; mend them or take them out of the manifest:\n  "

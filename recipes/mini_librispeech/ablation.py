@@ -98,6 +98,7 @@ TRAINED_GROUP: Mapping[str, tuple[str, ...]] = {
     "pseudo_labels": (
         "data.also_train=[data/mini_librispeech/heard.jsonl]",
         "data.least_confidence=0.5",
+        "data.max_duration=35",
     ),
 }
 GROUPS = {"begin": BEGIN_GROUP, "trained": TRAINED_GROUP}
@@ -138,7 +139,7 @@ def train(name: str, settings: Sequence[str], runs: Path, results: Path) -> str:
 
 
 def _run(arguments: Sequence[str]) -> str | None:
-    """Run Python on one core; the last line of its complaint, or None."""
+    """Run Python on one core; what it complained of, or None."""
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,
@@ -147,7 +148,7 @@ def _run(arguments: Sequence[str]) -> str | None:
         text=True,
         check=False,
     )
-    return (done.stderr.strip().splitlines() or ["?"])[-1] if done.returncode else None
+    return (done.stderr.strip() or f"exit code {done.returncode}") if done.returncode else None
 
 
 def _output(command: Sequence[str]) -> str:

@@ -84,6 +84,14 @@ def test_files_of_the_test_set_are_looked_at_too(data, tmp_path):
     assert "train0 (train0.wav)" in told
 
 
+def test_faults_name_every_manifest_of_the_training(data, tmp_path):
+    further = tmp_path / "further.jsonl"
+    line = {"id": "more", "audio": "train0.wav", "text": "a b", "duration": 10.0}
+    further.write_text(json.dumps(line) + "\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"train\.jsonl, .*further\.jsonl, .*dev\.jsonl"):
+        check(replace(data, also_train=(str(further),), max_duration=5))
+
+
 def test_long_utterances_are_no_fault_of_a_test_set(data, tmp_path):
     soundfile.write(tmp_path / "test1.wav", np.zeros(80_000), 8000)
     path = tmp_path / "test.jsonl"
