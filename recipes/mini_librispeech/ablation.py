@@ -217,14 +217,14 @@ def main() -> int:
         print(f"{', '.join(unknown)}: not known; known: {', '.join(changes)}", file=sys.stderr)
         return 2
     results = HERE / "ablation" / options.group
-    if not options.table:
+    names = [] if options.table else options.names or list(changes)
+    if names:
         if not (ROOT / DEV).is_file():
             print(f"{DEV} is missing; run prepare.py first", file=sys.stderr)
             return 2
         runs = options.runs.resolve() / options.group
         common = [*COMMON, *START[options.group]]
         with ThreadPoolExecutor(options.jobs) as pool:
-            names = options.names or list(changes)
             for sentence in pool.map(
                 lambda name: train(name, [*common, *changes[name]], runs, results), names
             ):
@@ -233,7 +233,7 @@ def main() -> int:
         print(f"nothing to compare with: {AS_IT_IS} has no result yet", file=sys.stderr)
         return 2
     write_table(options.group, results, HERE / "README.md")
-    return 0
+    return 0 if all((results / f"{name}.json").is_file() for name in names) else 1
 
 
 if __name__ == "__main__":

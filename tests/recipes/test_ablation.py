@@ -81,6 +81,26 @@ def test_the_table_tells_what_each_change_made(tmp_path: Path) -> None:
     assert rows[2][2].startswith("+40.0 (")
 
 
+def test_a_contestant_that_fails_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    results = tmp_path / "ablation" / "trained"
+    results.mkdir(parents=True)
+    (results / "as_it_is.json").write_text(json.dumps(result("as_it_is", [2, 3])))
+    (tmp_path / "README.md").touch()
+    (tmp_path / "dev.jsonl").touch()
+    monkeypatch.setattr(ablation, "HERE", tmp_path)
+    monkeypatch.setattr(ablation, "ROOT", tmp_path)
+    monkeypatch.setattr(ablation, "DEV", "dev.jsonl")
+    monkeypatch.setattr(ablation, "_run", lambda _: "there is no heard.jsonl")
+    for name, code in (("as_it_is", 0), ("pseudo_labels", 1)):
+        arguments = ["ablation.py", "trained", name, "--runs", str(tmp_path / "runs")]
+        monkeypatch.setattr("sys.argv", arguments)
+        assert ablation.main() == code
+    told = capsys.readouterr().out.splitlines()
+    assert told == ["as_it_is: done before", "pseudo_labels: failed: there is no heard.jsonl"]
+
+
 def test_what_is_missing_is_told(capsys: pytest.CaptureFixture[str], monkeypatch, tmp_path) -> None:
     monkeypatch.setattr("sys.argv", ["ablation.py", "begin", "--jobs", "1", "emma"])
     assert ablation.main() == 2
