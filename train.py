@@ -1,5 +1,7 @@
 """Train a recogniser or a language model; ``python train.py --help`` shows what can be set."""
 
+import math
+import os
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -27,6 +29,9 @@ from asr_attn.settings import RunConfig
 
 CONF = Path(__file__).resolve().parent / "conf"
 INTERRUPTED = 130
+NO_MODEL = "training ended before the first validation, so no model was kept; train for longer"
+failed_runs: list[str] = []
+"""Complaints of those runs of a sweep that failed."""
 
 
 def main(config: DictConfig) -> float | None:
@@ -34,13 +39,20 @@ def main(config: DictConfig) -> float | None:
     try:
         return _run(config)
     except InputError as error:  # Hydra would print a traceback
-        _fail(str(error))
+        complaint = str(error)
     except OSError as error:
         if error.filename is None:
             raise
-        _fail(str(write_error(Path(error.filename), error)))
+        complaint = str(write_error(Path(error.filename), error))
     except KeyboardInterrupt:
         _fail("interrupted", INTERRUPTED)
+    if HydraConfig.get().mode != RunMode.MULTIRUN:
+        _fail(complaint)
+    # what one run of a sweep lacks, a setting that does not work or a loss that is not finite,
+    # is no reason to lose the others
+    _complain(complaint)
+    failed_runs.append(complaint)
+    return math.inf
 
 
 def _run(config: DictConfig) -> float | None:
@@ -66,12 +78,13 @@ def _train(settings: RunConfig, changed: list[str]) -> float | None:
     """Train a recogniser; its word error rate on the validation set."""
     from asr_attn.training.run import fit  # Lightning takes seconds to import: not for --help
 
+    _share_run_dir(settings, changed)
     result = fit(settings, changed)
     if not result.main_process:
         return None
     _tell(result.folder, result.model, result.stopped)
     if result.dev_wer is None:
-        _fail("training ended before the first validation, so no model was kept; train for longer")
+        raise InputError(NO_MODEL)
     print(f"WER on the validation set: {100 * result.dev_wer:.2f} %")
     if result.test is not None:
         counts = result.test
@@ -87,15 +100,26 @@ def _train_lm(settings: LmRunConfig, changed: list[str]) -> float | None:
     """Train a language model; its perplexity of a token of the validation text."""
     from asr_attn.training.lm_run import fit_lm
 
+    _share_run_dir(settings, changed)
     result = fit_lm(settings, changed)
     if not result.main_process:
         return None
     _tell(result.folder, result.model, result.stopped)
     if result.perplexity is None:
-        _fail("training ended before the first validation, so no model was kept; train for longer")
+        raise InputError(NO_MODEL)
     print(f"perplexity of a token on the validation set: {result.perplexity:.3f}")
     print(f"perplexity of a word on the validation set: {result.word_perplexity:.2f}")
     return result.perplexity
+
+
+def _share_run_dir(settings: RunConfig | LmRunConfig, changed: list[str]) -> None:
+    """Let the processes that Lightning starts for more devices have the run folder of this one.
+
+    They compose the settings anew, and what names a folder by the time would name another.
+    """
+    named = settings.resume is not None or "run_dir" in changed
+    if settings.trainer.devices > 1 and not named and "LOCAL_RANK" not in os.environ:
+        sys.argv.append(f'run_dir="{settings.run_dir}"')
 
 
 def _tell(folder: Path, model: Path | None, stopped: bool) -> None:
@@ -108,8 +132,12 @@ def _tell(folder: Path, model: Path | None, stopped: bool) -> None:
         sys.exit(INTERRUPTED)
 
 
-def _fail(sentence: str, code: int = 2) -> NoReturn:
+def _complain(sentence: str) -> None:
     print(f"train.py: {sentence}", file=sys.stderr)
+
+
+def _fail(sentence: str, code: int = 2) -> NoReturn:
+    _complain(sentence)
     sys.exit(code)
 
 
@@ -122,3 +150,5 @@ if __name__ == "__main__":
     except InputError as error:
         _fail(str(error))
     hydra.main(config_path=str(CONF), config_name=TASKS[task], version_base="1.3")(main)()
+    if failed_runs:
+        _fail(f"{len(failed_runs)} of the runs failed; why is said above")

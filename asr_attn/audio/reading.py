@@ -180,7 +180,10 @@ def _open(path: Path, ahead: int) -> Iterator[_Source]:
         except (soundfile.SoundFileError, TypeError, OSError):
             raise _fault(path, _why_not_opened(path, inner)) from None
         with sound:
-            frames, seekable_to = _measure(path, sound, inner)
+            try:
+                frames, seekable_to = _measure(path, sound, inner)
+            except OSError as error:  # a failing disk, or a network mount that went away
+                raise _fault(path, f"cannot be read ({error.strerror or error})") from None
             yield _Source(path, sound, frames, sound.samplerate, seekable_to)
 
 

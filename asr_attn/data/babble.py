@@ -8,12 +8,15 @@ from numpy.typing import NDArray
 from asr_attn.audio.noise import Babble, root_mean_square
 from asr_attn.audio.reading import read_audio
 from asr_attn.data.manifest import Utterance
+from asr_attn.errors import AudioError
 
 
 def babble_from(
     utterances: Sequence[Utterance], speaking: int, voices: tuple[int, int], sample_rate: int
 ) -> Babble:
     """What makes babble of random utterances, all of one level, each from a random moment on.
+
+    Those that cannot be read stay silent.
 
     Args:
         utterances: at least two, when babble is made.
@@ -29,7 +32,10 @@ def babble_from(
             other = utterances[(speaking + int(distance)) % len(utterances)]
             seconds = min(length / sample_rate, other.duration)
             begin = random.uniform(0.0, other.duration - seconds)
-            voice = read_audio(other.audio, sample_rate, other.offset + begin, seconds)
+            try:
+                voice = read_audio(other.audio, sample_rate, other.offset + begin, seconds)
+            except AudioError:
+                continue  # it is told when it is that utterance's turn
             voice = np.roll(voice, int(random.integers(len(voice))))
             total += np.resize(voice, length) / np.float32(max(root_mean_square(voice), 1e-6))
         return total

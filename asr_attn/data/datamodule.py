@@ -1,10 +1,11 @@
 """Lightning's view of the data: which batches each process trains and validates on."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
@@ -19,10 +20,16 @@ from asr_attn.data.planning import (
     plan_batches,
     plan_examples,
 )
-from asr_attn.errors import AudioError, InputError
+from asr_attn.errors import AudioError, ConfigError, InputError
 
 SHOWN = 10
 """Faults that a message lists; more are counted."""
+
+OTHER_PLAN = (
+    "this run was stopped within an epoch, which has other batches with the settings that were "
+    "changed; go on with trainer.max_epochs, trainer.devices and trainer.num_nodes as they were, "
+    "and change them when the run has come to its end"
+)
 
 
 def listed_faults(faults: Sequence[tuple[str, str]]) -> str:
@@ -30,6 +37,14 @@ def listed_faults(faults: Sequence[tuple[str, str]]) -> str:
     lines = [f"{name}: {reason}" if name else reason for name, reason in faults[:SHOWN]]
     more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
     return "".join(f"\n  {line}" for line in [*lines, *more])
+
+
+def one_each(faults: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The first fault of each utterance: what is said of a piece of it depends on the piece."""
+    found: dict[str, tuple[str, str]] = {}
+    for name, reason in faults:
+        found.setdefault(name or reason, (name, reason))
+    return list(found.values())
 
 
 class _From(Sampler[int]):
@@ -46,11 +61,38 @@ class _From(Sampler[int]):
         return self.size
 
 
-class ResumableLoader(DataLoader[Batch]):
-    """A data loader that knows how many batches it has given, and can go on from there."""
+def plan_digest(batches: Iterable[Sequence[float]], world_size: int) -> str:
+    """A digest of an epoch's batches of all processes: other batches have another.
 
-    def __init__(self, dataset: torch.utils.data.Dataset[Batch], size: int, workers: int) -> None:
+    Args:
+        batches: a number for each example, by which it is known.
+        world_size: number of processes.
+    """
+    digest = hashlib.sha256(str(world_size).encode())
+    for batch in batches:
+        digest.update(np.asarray([len(batch), *batch], np.float64).tobytes())
+    return digest.hexdigest()
+
+
+class ResumableLoader(DataLoader[Batch]):
+    """A data loader that knows how many batches it has given, and can go on from there.
+
+    Args:
+        dataset: gives whole batches.
+        size: number of batches.
+        workers: processes that load.
+        plan: digest of all batches of the epoch; None if it does not matter to go on elsewhere.
+    """
+
+    def __init__(
+        self,
+        dataset: torch.utils.data.Dataset[Batch],
+        size: int,
+        workers: int,
+        plan: str | None = None,
+    ) -> None:
         self._from = _From(size)
+        self._plan = plan
         # a generator of its own keeps the loader from drawing on the global random numbers
         super().__init__(
             dataset,
@@ -69,10 +111,18 @@ class ResumableLoader(DataLoader[Batch]):
 
     def state_dict(self) -> dict[str, Any]:
         """Batches given so far in this epoch."""
-        return {"given": self._given}
+        return {"given": self._given, "plan": self._plan}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Start after the batches that were given before."""
+        """Start after the batches that were given before.
+
+        Raises:
+            ConfigError: those were batches of another plan, so that some would be left out or
+                given twice.
+        """
+        before = state.get("plan")  # older runs did not save it
+        if None not in (before, self._plan) and before != self._plan:
+            raise ConfigError(OTHER_PLAN)
         self._from.start = self._given = int(state["given"])
 
 
@@ -120,10 +170,9 @@ class SpeechData(pl.LightningDataModule):
 
     def note_faults(self, split: str, batch: Batch) -> None:
         """Remember what a batch of ``train`` or ``dev`` lacks."""
-        known = self.unreadable[split]
         # torch's loader has made lists of them
         faults = [(name, reason) for name, reason in batch.faults]
-        known += [fault for fault in faults if fault not in known]
+        self.unreadable[split] = one_each([*self.unreadable[split], *faults])
 
     @property
     def readable_dev(self) -> list[Utterance]:
@@ -214,9 +263,14 @@ class SpeechData(pl.LightningDataModule):
         """Batches of this process in the current epoch."""
         trainer = self.trainer
         assert trainer is not None
-        batches = self.plan(trainer.current_epoch, trainer.world_size)
+        epoch = trainer.current_epoch
+        batches = self.plan(epoch, trainer.world_size)
+        plan = None
+        if trainer.max_epochs is None or epoch < trainer.max_epochs:  # else nothing is trained
+            durations = ([batches.examples[i].duration for i in batch] for batch in batches.batches)
+            plan = plan_digest(durations, trainer.world_size)
         batches.batches = batches.batches[trainer.global_rank :: trainer.world_size]
-        return ResumableLoader(batches, len(batches), self.loading.workers)
+        return ResumableLoader(batches, len(batches), self.loading.workers, plan)
 
     def utterance_batches(
         self, utterances: Sequence[Utterance], rank: int, world_size: int
@@ -243,7 +297,8 @@ class SpeechData(pl.LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """What resuming needs beyond the configuration."""
-        return {"cuts": self.cuts, "fingerprint": self.fingerprint()}
+        lost = [name for name, _ in self.unreadable["dev"]]
+        return {"cuts": self.cuts, "fingerprint": self.fingerprint(), "lost_dev": lost}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up what ``state_dict`` gave.
@@ -257,3 +312,11 @@ class SpeechData(pl.LightningDataModule):
                 "durations); put it back, or start a new run without resume"
             )
         self.cuts = state_dict["cuts"]
+        # a run may have nothing left to do but what comes after the last validation
+        lost = set(state_dict.get("lost_dev", ()))
+        for utterance in self.dev:
+            if utterance.id in lost:
+                try:
+                    read_utterance(utterance, self.sample_rate)
+                except AudioError as error:
+                    self.unreadable["dev"].append((utterance.id, str(error)))

@@ -63,6 +63,11 @@ def check_resume_file(path: Path, epochs: int) -> None:
         ) from error
     if done < epochs and not ended:
         return
+    if done > epochs:
+        raise ConfigError(
+            f"resume={path.parent}: this run has done {done} epochs, more than "
+            f"trainer.max_epochs={epochs}; with trainer.max_epochs={done} it ends here"
+        )
     model = path.with_name(MODEL_FILE)
     if model.is_file() and AVERAGED not in load_model(model).info:
         return  # what comes after the last epoch may be missing

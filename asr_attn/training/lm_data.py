@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from asr_attn.data.datamodule import ResumableLoader
+from asr_attn.data.datamodule import ResumableLoader, plan_digest
 from asr_attn.data.planning import plan_batches
 from asr_attn.errors import InputError
 from asr_attn.lm.corpus import Line
@@ -183,7 +183,8 @@ class LmData(pl.LightningDataModule):
         trainer = self.trainer
         assert trainer is not None
         batches = self.plan(trainer.current_epoch, trainer.world_size)
-        return _loader(self.train, batches[trainer.global_rank :: trainer.world_size])
+        plan = plan_digest((batch.tolist() for batch in batches), trainer.world_size)
+        return _loader(self.train, batches[trainer.global_rank :: trainer.world_size], plan)
 
     def val_dataloader(self) -> ResumableLoader:
         """Validation sentences of this process."""
@@ -206,7 +207,9 @@ class LmData(pl.LightningDataModule):
             raise InputError(TEXT_CHANGED)
 
 
-def _loader(text: TokenText, batches: Sequence[NDArray[np.int64]]) -> ResumableLoader:
+def _loader(
+    text: TokenText, batches: Sequence[NDArray[np.int64]], plan: str | None = None
+) -> ResumableLoader:
     # the loader does not look into batches
     dataset = cast(torch.utils.data.Dataset[Any], TokenBatches(text, batches))
-    return ResumableLoader(dataset, len(batches), workers=0)
+    return ResumableLoader(dataset, len(batches), workers=0, plan=plan)

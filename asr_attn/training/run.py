@@ -130,13 +130,15 @@ def fit(config: RunConfig, changed: Collection[str] = ()) -> RunResult:
     if not checkpoints.best or not trainer.is_global_zero:
         return result
     with failures_explained(trainer, folder):
-        dev_wer = average_best(folder, checkpoints, data.readable_dev, task.device)
+        # the task itself has been moved to the CPU
+        device = trainer.strategy.root_device
+        dev_wer = average_best(folder, checkpoints, data.readable_dev, device)
     result = replace(result, model=folder / MODEL_FILE, dev_wer=dev_wer)
     if config.data.test is None:
         return result
     test = load_manifest("test", config.data, config.tokenizer.normalizer)
     try:
-        errors = errors_on(load_model(folder, task.device), test, config.search)
+        errors = errors_on(load_model(folder, device), test, config.search)
     except (AudioError, RuntimeError, MemoryError) as error:
         if not isinstance(error, AudioError) and not is_out_of_memory(error):
             raise
@@ -183,10 +185,10 @@ def set_up(config: RunConfig) -> tuple[RecognizerTask, SpeechData]:
     check_data(train, dev, config.data, config.trainer.devices * config.trainer.num_nodes, test)
     check_noise(config.augmentation, len(train))
     torch.manual_seed(config.seed)
-    if config.start_from is not None and config.start_with == "model":
+    new = config.resume is None
+    if new and config.start_from is not None and config.start_with == "model":
         model = started_model(config, train)
     else:
-        new = config.resume is None
         model = new_model(config, train, statistics=new and config.start_from is None)
         if new and config.start_from is not None:
             model = with_encoder_of_start(model, config)
@@ -257,7 +259,10 @@ def resumed_settings(config: C, changed: Collection[str], load: Callable[[Path],
         )
     before = load(folder / CONFIG_FILE)
     names = [key.removeprefix("trainer.") for key in changed if key != "resume"]
-    trainer = replace(before.trainer, **{name: getattr(config.trainer, name) for name in names})
+    try:
+        trainer = replace(before.trainer, **{name: getattr(config.trainer, name) for name in names})
+    except ValueError as error:  # what is changed does not go with what is not
+        raise ConfigError(f"resume={folder}: {error}") from error
     if not (folder / RESUME_FILE).exists():
         print(f"note: resume={folder}: nothing was saved yet, so it begins anew", file=sys.stderr)
         return replace(before, resume=None, run_dir=config.resume, trainer=trainer)

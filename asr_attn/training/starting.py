@@ -96,10 +96,14 @@ def started_model(config: RunConfig, train: Sequence[Utterance]) -> TrainedModel
             "characters out of the texts, or take its encoder alone by start_with=encoder"
         )
     if config.model != start.config:
-        network = AsrModel(config.features, config.model, len(start.tokenizer))
+        try:
+            network = AsrModel(config.features, config.model, len(start.tokenizer))
+        except ValueError as error:  # sizes of parts that do not fit each other
+            raise ConfigError(f"model: {error}") from error
         _load(network, start.network.state_dict(), config)
         start = replace(start, network=network, config=config.model)
-    return replace(start, info={**facts_of(config, train), "started_from": start.info})
+    info = {**facts_of(config, train), "started_from": start.info}
+    return replace(start, info=info, calibration=None)  # how sure it is holds no longer
 
 
 def with_encoder_of_start(model: TrainedModel, config: RunConfig) -> TrainedModel:

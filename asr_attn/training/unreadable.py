@@ -5,7 +5,7 @@ from typing import Any, cast
 import lightning.pytorch as pl
 
 from asr_attn.data.batches import Batch
-from asr_attn.data.datamodule import SpeechData, listed_faults
+from asr_attn.data.datamodule import SpeechData, listed_faults, one_each
 from asr_attn.errors import AudioError
 from asr_attn.training.incidents import report
 from asr_attn.training.processes import any_process, of_all_processes, stop_together
@@ -60,8 +60,8 @@ class UnreadableAudio(pl.Callback):
         everywhere = of_all_processes(trainer, data.unreadable)
         for split, told in self._told.items():
             shared = [fault for found in everywhere for fault in found[split]]
-            data.unreadable[split] = list(dict.fromkeys(shared))
-            new = [fault for fault in data.unreadable[split] if fault not in told]
+            data.unreadable[split] = one_each(shared)
+            new = one_each([*told, *shared])[len(told) :]
             told += new
             if trainer.is_global_zero:
                 for name, reason in new:

@@ -353,3 +353,15 @@ def test_find_audio(tmp_path):
 def test_bad_rate_is_the_callers_mistake(tmp_path):
     with pytest.raises(ValueError, match="sample_rate"):
         read_audio(tmp_path / "a.wav", 0)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("a.mp3", "MP3"), ("a.ogg", "OGG"), ("a.wav", "WAV")])
+def test_a_disk_that_fails_while_a_file_is_read(tmp_path, monkeypatch, name, kind):
+    path = tmp_path / name
+    soundfile.write(path, sine(16000, 0.5), 16000, format=kind)
+
+    def fail(self, *arguments):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "open", fail)
+    assert "cannot be read (Input/output error)" in fault(path, name)

@@ -69,3 +69,11 @@ def test_an_example_gets_babble_of_its_ratio_and_the_same_again(utterances):
     spectrum = np.abs(np.fft.rfft(noise))
     at = [spectrum[round(hertz * len(noise) / RATE)] for hertz in TONES]
     assert at[3] < 0.02 * max(at)
+
+
+def test_what_cannot_be_read_is_silent(utterances):
+    utterances[1].audio.unlink()
+    babble = babble_from(utterances, 2, (3, 3), RATE)
+    counts = np.sum([heard(babble(RATE, np.random.default_rng(seed))) for seed in range(20)], 0)
+    assert counts[1] == counts[2] == 0
+    assert min(counts[[0, 3]]) > 5

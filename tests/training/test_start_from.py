@@ -9,6 +9,7 @@ from asr_attn.checkpoint import TrainedModel, load_model, save_model
 from asr_attn.config import load_settings, name_groups, written_name
 from asr_attn.data.manifest import read_manifest, write_manifest
 from asr_attn.errors import CheckpointError, ConfigError, InputError
+from asr_attn.models.confidence import Calibration
 from asr_attn.nn.attention import ATTENTIONS
 from asr_attn.settings import RunConfig
 from asr_attn.training.preparation import new_model
@@ -217,3 +218,31 @@ def test_a_missing_model_is_named_before_anything_is_done(
     with pytest.raises(CheckpointError, match=r"start_from: .*none: there is no such model file"):
         fit(config)
     assert not (tmp_path / "run").exists()
+
+
+def test_sizes_that_do_not_fit_each_other_are_told(tone_config: MakeConfig, start: Path) -> None:
+    config, keys = changed(barely(tone_config(), start), "attention", size=24, heads=3)
+    with pytest.raises(ConfigError, match=r"^model: attention\.heads=3 must divide"):
+        fit(config, keys)
+
+
+def test_how_sure_the_start_was_is_not_taken(tone_config: MakeConfig, start: Path) -> None:
+    calibration = Calibration(("score",), (-1.0,), (2.0,), (1.0,), 0.5)
+    save_model(start, replace(load_model(start), calibration=calibration))
+    assert load_model(start).calibration == calibration
+    task, _ = set_up(with_settings_of_start(barely(tone_config(), start)))
+    assert task.model.calibration is None
+
+
+def test_to_resume_the_start_is_not_needed(tone_config: MakeConfig, start: Path) -> None:
+    config = barely(tone_config(), start)
+    fit(config)
+    before = load_model(config.run_dir)
+    start.unlink()
+    longer = replace(config.trainer, max_epochs=2)
+    resumed = replace(config, resume=config.run_dir, start_from=None, trainer=longer)
+    result = fit(resumed, ["trainer.max_epochs"])
+    after = load_model(result.folder)
+    assert_alike(after, before)
+    assert after.tokenizer == before.tokenizer
+    assert after.info["started_from"] == before.info["started_from"]

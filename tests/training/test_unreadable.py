@@ -161,3 +161,36 @@ def test_what_is_read_before_the_training_is_listed_whole(
         soundfile.write(path, samples, RATE, subtype="FLOAT")
     with pytest.raises(AudioError, match=r"(?s)2 of 8 .*\n  u1: .*\n  u4: "):
         speech.cut_at_pauses()
+
+
+def test_a_recording_is_one_however_often_and_however_it_is_met(
+    steady: RunConfig, tones: Path, tmp_path: Path
+) -> None:
+    manifest = copied(tones, tmp_path / "data")
+    _, data = set_up(replace(steady, data=replace(steady.data, train=str(manifest))))
+    # what is said of an MP3 that was cut short names the samples that are asked for
+    reasons = [("u1", "ends after 9 of the 10 samples"), ("u1", "ends after 9 of the 12 samples")]
+    for reason in reasons:
+        data.note_faults("train", Batch(torch.zeros(0, 0), torch.zeros(0), [], [], (reason,)))
+    assert data.unreadable["train"] == reasons[:1]
+    noise = [("", "hum.wav does not exist"), ("", "rain.wav does not exist")]
+    data.note_faults("train", Batch(torch.zeros(0, 0), torch.zeros(0), [], [], tuple(noise)))
+    assert data.unreadable["train"] == [reasons[0], *noise]
+
+
+def test_babble_of_a_recording_that_breaks_is_no_fault_of_another(
+    steady: RunConfig, tones: Path, tmp_path: Path
+) -> None:
+    manifest = copied(tones, tmp_path / "data")
+    babble = replace(
+        steady.augmentation,
+        noise_probability=1.0,
+        noise_kinds=("babble",),
+        babble_voices=(7, 7),
+    )
+    config = replace(steady, augmentation=babble, data=replace(steady.data, train=str(manifest)))
+    _, data = set_up(config)
+    manifest.with_name("5.wav").write_bytes(b"")
+    batches = data.plan(0)
+    faults = [name for i in range(len(batches)) for name, _ in batches[i].faults]
+    assert faults == ["u5"]
