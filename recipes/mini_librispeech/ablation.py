@@ -68,6 +68,8 @@ BEGIN_GROUP: Mapping[str, tuple[str, ...]] = {
 }
 TRAINED_GROUP: Mapping[str, tuple[str, ...]] = {
     AS_IT_IS: (),
+    # how far a row moves by itself
+    "other_seed": ("seed=1",),
     "no_speed": ("augmentation.speed=[1.0]",),
     "no_volume": ("augmentation.gain_db=0",),
     "no_vocal_tract": ("augmentation.vocal_tract=0",),
@@ -89,8 +91,6 @@ TRAINED_GROUP: Mapping[str, tuple[str, ...]] = {
     ),
     "reverberation": ("augmentation.reverb_probability=0.2",),
     "few_hours": ("augmentation=few_hours",),
-    "mixing": ("data.loading.mixing.share=0.5", "data.loading.mixing.until=1"),
-    "more_dropout": ("model.encoder.dropout=0.3",),
     "intermediate_ctc": ("training.intermediate_ctc=0.3",),
     "no_label_smoothing": ("training.label_smoothing=0",),
     "subword_sampling": ("tokenizer.sampling=0.1",),
