@@ -30,6 +30,7 @@ from typing import Any
 
 import numpy as np
 
+from asr_attn.config import CONFIG_FILE
 from asr_attn.evaluation.comparison import compare
 from asr_attn.evaluation.result_files import pair_results
 
@@ -115,7 +116,7 @@ def train(name: str, settings: Sequence[str], runs: Path, results: Path) -> str:
         return f"{name}: done before"
     folder = runs / name
     begin = [*settings, f"run_dir={folder}"]
-    overrides = [f"resume={folder}"] if (folder / "last.ckpt").exists() else begin
+    overrides = [f"resume={folder}"] if (folder / CONFIG_FILE).exists() else begin
     if not (folder / "finished").exists():
         failure = _run([str(ROOT / "train.py"), *overrides])
         if failure is not None:

@@ -101,6 +101,28 @@ def test_a_contestant_that_fails_is_told(
     assert told == ["as_it_is: done before", "pseudo_labels: failed: there is no heard.jsonl"]
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_contestant_that_was_stopped_goes_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, begun: bool
+) -> None:
+    """Also when it was stopped before anything was saved: its folder is taken all the same."""
+    calls: list[list[str]] = []
+
+    def run(arguments: list[str]) -> str:
+        calls.append(arguments[1:])
+        return "stopped"
+
+    monkeypatch.setattr(ablation, "_run", run)
+    folder = tmp_path / "runs" / "ema"
+    if begun:
+        folder.mkdir(parents=True)
+        (folder / "config.json").touch()
+    told = ablation.train("ema", ["training.ema=0.999"], tmp_path / "runs", tmp_path / "results")
+    assert told == "ema: failed: stopped"
+    begin = ["training.ema=0.999", f"run_dir={folder}"]
+    assert calls == [[f"resume={folder}"] if begun else begin]
+
+
 def test_what_is_missing_is_told(capsys: pytest.CaptureFixture[str], monkeypatch, tmp_path) -> None:
     monkeypatch.setattr("sys.argv", ["ablation.py", "begin", "--jobs", "1", "emma"])
     assert ablation.main() == 2
