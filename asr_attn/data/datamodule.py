@@ -26,9 +26,9 @@ SHOWN = 10
 """Faults that a message lists; more are counted."""
 
 OTHER_PLAN = (
-    "this run was stopped within an epoch, which has other batches with the settings that were "
-    "changed; go on with trainer.max_epochs, trainer.devices and trainer.num_nodes as they were, "
-    "and change them when the run has come to its end"
+    "this run was stopped within an epoch that has other batches now; go on with "
+    "trainer.max_epochs, trainer.devices and trainer.num_nodes as they were, and change them when "
+    "the run has come to its end"
 )
 
 
@@ -313,10 +313,11 @@ class SpeechData(pl.LightningDataModule):
             )
         self.cuts = state_dict["cuts"]
         # a run may have nothing left to do but what comes after the last validation
-        lost = set(state_dict.get("lost_dev", ()))
+        lost = set(state_dict.get("lost_dev", ()))  # older runs did not save it
+        self.unreadable["dev"] = []
         for utterance in self.dev:
             if utterance.id in lost:
                 try:
                     read_utterance(utterance, self.sample_rate)
-                except AudioError as error:
+                except AudioError as error:  # else it has been mended
                     self.unreadable["dev"].append((utterance.id, str(error)))

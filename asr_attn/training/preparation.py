@@ -124,6 +124,18 @@ def _print_progress(done: int, total: int) -> None:
         print(f"\rmaking synthetic speech: {done}/{total}", end=end, file=sys.stderr, flush=True)
 
 
+def make_network(config: RunConfig, tokens: int) -> AsrModel:
+    """The network of a run, with random weights.
+
+    Raises:
+        ConfigError: the sizes of its parts do not fit each other.
+    """
+    try:
+        return AsrModel(config.features, config.model, tokens)
+    except ValueError as error:
+        raise ConfigError(f"model: {error}") from error
+
+
 def new_model(
     config: RunConfig, train: Sequence[Utterance], statistics: bool = True
 ) -> TrainedModel:
@@ -137,10 +149,7 @@ def new_model(
     tokenizer = None if config.resume is None else _resumed_tokenizer(Path(config.resume))
     if tokenizer is None:
         tokenizer = build_tokenizer(config.tokenizer, [u.text for u in train])
-    try:
-        network = AsrModel(config.features, config.model, len(tokenizer))
-    except ValueError as error:  # sizes of parts that do not fit each other
-        raise ConfigError(f"model: {error}") from error
+    network = make_network(config, len(tokenizer))
     if statistics:
         random = np.random.default_rng(config.seed)
         batches, seconds = [], 0.0

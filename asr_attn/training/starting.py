@@ -14,7 +14,7 @@ from asr_attn.models.asr import AsrModel, ModelConfig
 from asr_attn.models.build import model_config_from_dict
 from asr_attn.settings import RunConfig
 from asr_attn.text.build import SIZED, TokenizerConfig
-from asr_attn.training.preparation import facts_of
+from asr_attn.training.preparation import facts_of, make_network
 
 
 def with_settings_of_start(config: RunConfig, changed: Collection[str] = ()) -> RunConfig:
@@ -96,10 +96,7 @@ def started_model(config: RunConfig, train: Sequence[Utterance]) -> TrainedModel
             "characters out of the texts, or take its encoder alone by start_with=encoder"
         )
     if config.model != start.config:
-        try:
-            network = AsrModel(config.features, config.model, len(start.tokenizer))
-        except ValueError as error:  # sizes of parts that do not fit each other
-            raise ConfigError(f"model: {error}") from error
+        network = make_network(config, len(start.tokenizer))
         _load(network, start.network.state_dict(), config)
         start = replace(start, network=network, config=config.model)
     info = {**facts_of(config, train), "started_from": start.info}

@@ -73,12 +73,12 @@ def test_another_number_of_processes_is_another_plan() -> None:
     digests.add(plan_digest([[1.0], [2.0, 3.0], [4.0, 5.0]], 1))
     digests.add(plan_digest([[3.0], [1.0, 2.0], [4.0, 5.0]], 1))
     assert len(digests) == 4
-    state = ResumableLoader([0, 1, 2], 3, 0, "a").state_dict()  # type: ignore[arg-type]
+    state = ResumableLoader([0, 1, 2], 3, 0, "a").state_dict()
     for plan in ("a", None):
-        ResumableLoader([0, 1, 2], 3, 0, plan).load_state_dict(state)  # type: ignore[arg-type]
+        ResumableLoader([0, 1, 2], 3, 0, plan).load_state_dict(state)
     with pytest.raises(ConfigError, match="other batches"):
-        ResumableLoader([0, 1, 2], 3, 0, "b").load_state_dict(state)  # type: ignore[arg-type]
-    old = ResumableLoader([0, 1, 2], 3, 0, "b")  # type: ignore[arg-type]
+        ResumableLoader([0, 1, 2], 3, 0, "b").load_state_dict(state)
+    old = ResumableLoader([0, 1, 2], 3, 0, "b")
     old.load_state_dict({"given": 2})
     assert len(list(old)) == 1
 
@@ -131,6 +131,7 @@ def test_the_end_of_a_run_leaves_out_what_validation_left_out(
     assert "3.wav lacks" in reason
     del state["lost_dev"]  # of an older run
     again.load_state_dict(state)
+    assert again.unreadable["dev"] == []
 
 
 def test_the_end_runs_on_the_device_of_the_training(
