@@ -3,6 +3,7 @@
 import math
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import NoReturn
 
@@ -40,12 +41,16 @@ def main(config: DictConfig) -> float | None:
         return _run(config)
     except InputError as error:  # Hydra would print a traceback
         complaint = str(error)
-    except OSError as error:
-        if error.filename is None:
-            raise
-        complaint = str(write_error(Path(error.filename), error))
     except KeyboardInterrupt:
         _fail("interrupted", INTERRUPTED)
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            complaint = str(write_error(Path(error.filename), error))
+        elif HydraConfig.get().mode == RunMode.MULTIRUN:
+            traceback.print_exc()
+            complaint = f"{type(error).__name__}: {error}"
+        else:
+            raise
     if HydraConfig.get().mode != RunMode.MULTIRUN:
         _fail(complaint)
     # what one run of a sweep lacks, a setting that does not work or a loss that is not finite,

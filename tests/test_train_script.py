@@ -37,18 +37,21 @@ def test_a_sweep_goes_on_when_a_run_of_it_fails(train_py, monkeypatch, capsys):
         seeds.append(config.seed)
         if config.seed == 2:
             raise ConfigError("the loss was not finite")
+        if config.seed == 5:
+            raise RuntimeError("a defect")
         wer = None if config.seed == 3 else 0.25
         return RunResult(Path(config.run_dir), dev_wer=wer)
 
     monkeypatch.setattr(run, "fit", fit)
-    assert train_py("--multirun", "seed=1,2,3,4") == 2
-    assert seeds == [1, 2, 3, 4]
+    assert train_py("--multirun", "seed=1,2,3,5,4") == 2
+    assert seeds == [1, 2, 3, 5, 4]
     out, err = capsys.readouterr()
     assert out.count("WER on the validation set: 25.00 %") == 2
     assert "train.py: the loss was not finite" in err
+    assert "train.py: RuntimeError: a defect" in err
     assert "train.py: training ended before the first validation" in err
-    assert "train.py: 2 of the runs failed" in err
-    assert "Traceback" not in err
+    assert "train.py: 3 of the runs failed" in err
+    assert err.count("Traceback") == 1  # of the defect, not of mistakes
     assert train_py("--multirun", "seed=1,4") == 0
     # one run that fails is the whole of it
     assert train_py("seed=2") == 2

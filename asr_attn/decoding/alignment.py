@@ -27,6 +27,18 @@ def can_align(tokens: list[int], steps: int) -> bool:
     return len(tokens) > 0 and len(tokens) + repeats <= steps
 
 
+def has_path(log_probs: Tensor, tokens: list[int]) -> bool:
+    """Whether a text can be aligned: it fits into the steps and all log-probabilities are finite.
+
+    ``torchaudio.functional.forced_align`` reads memory out of bounds where they are not.
+
+    Args:
+        log_probs: (S, V) CTC log-probabilities of one utterance.
+        tokens: its text.
+    """
+    return can_align(tokens, log_probs.size(0)) and bool(log_probs.isfinite().all())
+
+
 def align(log_probs: Tensor, tokens: list[int]) -> list[TokenSpan]:
     """Find the likeliest CTC path of a text (Viterbi, by torchaudio).
 
@@ -38,9 +50,9 @@ def align(log_probs: Tensor, tokens: list[int]) -> list[TokenSpan]:
         One span per token, in order, without the blanks between them.
 
     Raises:
-        ValueError: the text is empty or too long for the steps (see ``can_align``).
+        ValueError: there is no path (see ``has_path``).
     """
-    if not can_align(tokens, log_probs.size(0)):
+    if not has_path(log_probs, tokens):
         raise ValueError(f"no CTC path of {len(tokens)} tokens over {log_probs.size(0)} steps")
     targets = torch.tensor([tokens], dtype=torch.int32, device=log_probs.device)
     path, _ = torchaudio.functional.forced_align(log_probs[None], targets, blank=BLANK)
@@ -68,7 +80,7 @@ def likely_spans(log_probs: Tensor, tokens: list[int]) -> tuple[TokenSpan, ...]:
     Returns:
         One span per token; none where there is no path, or no likely one.
     """
-    if not can_align(tokens, log_probs.size(0)):
+    if not has_path(log_probs, tokens):
         return ()
     spans = align(log_probs, tokens)
     labels = torch.zeros(log_probs.size(0), dtype=torch.long)  # blanks

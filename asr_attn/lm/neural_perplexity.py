@@ -53,7 +53,7 @@ def measure_tokens(network: NeuralLm, sentences: Iterable[Sequence[int]]) -> Per
     """Score a text of at least one sentence, each given as ids without start and end."""
     device = network.output.weight.device
     count = tokens = unknown = 0
-    total = unknown_total = 0.0
+    total = known_total = 0.0
     for batch in _batches(sentences):
         inputs, targets = padded(batch)
         read, log_probs = predicted(network, inputs.to(device), targets.to(device))
@@ -62,8 +62,8 @@ def measure_tokens(network: NeuralLm, sentences: Iterable[Sequence[int]]) -> Per
         tokens += len(read) - len(batch)
         unknown += int(lacking.sum())
         total += float(log_probs.sum())
-        unknown_total += float(log_probs[lacking].sum())
-    return Perplexity(count, tokens, unknown, total, unknown_total)
+        known_total += float(log_probs[~lacking].sum())
+    return Perplexity(count, tokens, unknown, total, known_total)
 
 
 def _batches(sentences: Iterable[Sequence[int]]) -> Iterator[list[Sequence[int]]]:

@@ -13,6 +13,14 @@ from asr_attn.lm.ngram import NgramModel
 _SENTENCES_AT_ONCE = 4096
 
 
+def perplexity_of(cross_entropy: float) -> float:
+    """Perplexity of a cross entropy in nats; infinite where it leaves the range of a float."""
+    try:
+        return math.exp(cross_entropy)
+    except OverflowError:
+        return math.inf
+
+
 @dataclass(frozen=True)
 class Perplexity:
     """Figures of a text; ends of sentences are predicted like tokens.
@@ -22,42 +30,46 @@ class Perplexity:
         tokens: of the text, ends of sentences not counted.
         unknown: tokens that the model does not know.
         log_prob: natural logarithm of the probability of all.
-        unknown_log_prob: the part of it that unknown tokens have.
+        known_log_prob: the part of it that known tokens have.
     """
 
     sentences: int
     tokens: int
     unknown: int
     log_prob: float
-    unknown_log_prob: float
+    known_log_prob: float
 
     @property
     def perplexity(self) -> float:
         """Of all tokens, the unknown ones by the probability of ``<unk>``."""
-        return math.exp(-self.log_prob / (self.tokens + self.sentences))
+        return perplexity_of(-self.log_prob / (self.tokens + self.sentences))
 
     @property
     def known_perplexity(self) -> float:
         """Of the known tokens; unknown ones still count as context."""
         known = self.tokens + self.sentences - self.unknown
-        return math.exp(-(self.log_prob - self.unknown_log_prob) / known)
+        return perplexity_of(-self.known_log_prob / known)
 
     def to_dict(self) -> dict[str, Any]:
-        """All figures as JSON values."""
+        """All figures as JSON values; null for what is not finite."""
         return {
-            "perplexity": self.perplexity,
-            "perplexity_without_unknown": self.known_perplexity,
-            "log10_prob": self.log_prob / math.log(10),
+            "perplexity": _finite(self.perplexity),
+            "perplexity_without_unknown": _finite(self.known_perplexity),
+            "log10_prob": _finite(self.log_prob / math.log(10)),
             "sentences": self.sentences,
             "tokens": self.tokens,
             "unknown": self.unknown,
         }
 
 
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
 def measure(model: NgramModel, sentences: Iterable[Sequence[str]]) -> Perplexity:
     """Score a text of at least one sentence, each given as its symbols."""
     count = tokens = unknown = 0
-    total = unknown_total = 0.0
+    total = known_total = 0.0
     for batch in _batches(model, sentences):
         log_probs, read = _score(model, batch)
         lacking = read == model.unknown
@@ -65,8 +77,8 @@ def measure(model: NgramModel, sentences: Iterable[Sequence[str]]) -> Perplexity
         tokens += len(read) - len(batch)
         unknown += int(lacking.sum())
         total += float(log_probs.sum())
-        unknown_total += float(log_probs[lacking].sum())
-    return Perplexity(count, tokens, unknown, total, unknown_total)
+        known_total += float(log_probs[~lacking].sum())
+    return Perplexity(count, tokens, unknown, total, known_total)
 
 
 def _batches(model: NgramModel, sentences: Iterable[Sequence[str]]) -> Iterator[list[list[int]]]:

@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 from asr_attn.files import blaming
 from asr_attn.lm.neural_file import LM_FILE, save_lm
 from asr_attn.lm.neural_perplexity import IGNORE
+from asr_attn.lm.perplexity import perplexity_of
 from asr_attn.lm_settings import LmCallbacksConfig
 from asr_attn.settings import CallbacksConfig
 from asr_attn.training.callbacks import EpochFigures
@@ -41,6 +42,8 @@ class LmCheckpoints(RunCheckpoints):
         """Of the best model so far, of a token of the validation text."""
         self.word_perplexity = math.inf
         """Of a word of that text, by the same model."""
+        self.diverged = False
+        """Whether the perplexity of the last validation was not finite."""
 
     def state_dict(self) -> dict[str, Any]:
         """What resuming needs, as builtins."""
@@ -61,6 +64,7 @@ class LmCheckpoints(RunCheckpoints):
         if trainer.sanity_checking:
             return
         perplexity, of_words = (float(trainer.callback_metrics[name]) for name in METRICS[1:])
+        self.diverged = not math.isfinite(perplexity)
         improved = perplexity < self.perplexity
         self._stale = 0 if improved else self._stale + 1
         if improved:
@@ -128,7 +132,7 @@ class LmFigures(EpochFigures):
         seconds = time.monotonic() - self._start
         speed = self._tokens / max(self._trained - self._start, 1e-9)
         if self.lines:
-            figures = [f"perplexity {math.exp(metrics['train/loss']):.3f} in training"]
+            figures = [f"perplexity {perplexity_of(metrics['train/loss']):.3f} in training"]
             if self._validated:
                 figures.append(f"{metrics['val/perplexity']:.3f} on the validation set")
                 figures.append(f"{metrics['val/word_perplexity']:.1f} of its words")

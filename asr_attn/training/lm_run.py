@@ -110,6 +110,12 @@ def fit_lm(config: LmRunConfig, changed: Collection[str] = ()) -> LmRunResult:
     except StopRequested:
         return replace(result, model=model if model.is_file() else None, stopped=True)
     if not model.is_file():
+        if checkpoints.diverged:
+            rate = config.optimizer.get("lr")
+            raise InputError(
+                "the perplexity of the validation text is not finite, so no model was kept; lower "
+                f"optimizer.lr (now {rate}) or raise scheduler.warmup_steps"
+            )
         return result
     return replace(
         result,

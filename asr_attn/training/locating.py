@@ -2,7 +2,7 @@
 
 from asr_attn.checkpoint import TrainedModel
 from asr_attn.data.batches import Batch
-from asr_attn.decoding.alignment import align, can_align, word_boundaries, word_tokens
+from asr_attn.decoding.alignment import align, has_path, word_boundaries, word_tokens
 
 
 def words_in(model: TrainedModel, batch: Batch) -> dict[str, list[float]]:
@@ -20,7 +20,7 @@ def words_in(model: TrainedModel, batch: Batch) -> dict[str, list[float]]:
     rows = zip(batch.ids, batch.texts, log_probs, lengths.tolist(), batch.lengths.tolist())
     for name, text, row, steps, samples in rows:
         tokens = tokenizer.encode(text)
-        if can_align(tokens, steps) and row[:steps].isfinite().all():
+        if has_path(row[:steps], tokens):
             edges = word_boundaries(
                 align(row[:steps], tokens), word_tokens(tokens, tokenizer), steps
             )

@@ -127,6 +127,15 @@ def test_ctc_tells_only_what_it_has_learnt():
     assert likely_spans(trained, []) == ()
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_log_probabilities_that_are_not_finite_have_no_alignment(value):
+    log_probs = torch.full((6, VOCABULARY), -1.5)
+    log_probs[2, 1] = value
+    with pytest.raises(ValueError, match="no CTC path"):
+        align(log_probs, [1, 2])
+    assert likely_spans(log_probs, [1, 2]) == ()
+
+
 TOKENIZERS = {
     "bpe": BpeTokenizer((" ab", " ", "é的", "a", "b", "c", "é", "的", "ab")),
     "unigram": UnigramTokenizer((" a", "b", " ", "a", "c", "é", "的"), (-1.0,) * 7),

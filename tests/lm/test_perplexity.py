@@ -1,3 +1,4 @@
+import json
 import math
 
 import pytest
@@ -5,7 +6,7 @@ import pytest
 from asr_attn.lm import perplexity
 from asr_attn.lm.arpa import write_arpa
 from asr_attn.lm.ngram import NgramModel
-from asr_attn.lm.perplexity import measure
+from asr_attn.lm.perplexity import Perplexity, measure
 from tests.lm.brute_force import log10_prob, table_of
 
 
@@ -45,3 +46,18 @@ def test_kenlm_agrees(random_text, trained, tmp_path):
     found = measure(NgramModel(ngrams), text)
     assert found.perplexity == pytest.approx(10 ** (-total / count), rel=1e-4)
     assert found.log_prob == pytest.approx(total * math.log(10), rel=1e-4)
+
+
+def test_a_perplexity_beyond_all_numbers_is_infinite_and_null_in_json():
+    hopeless = Perplexity(sentences=1, tokens=1, unknown=0, log_prob=-1e5, known_log_prob=-1e5)
+    assert hopeless.perplexity == hopeless.known_perplexity == math.inf
+    figures = hopeless.to_dict()
+    assert figures["perplexity"] is figures["perplexity_without_unknown"] is None
+    json.dumps(figures, allow_nan=False)
+
+
+def test_unknown_tokens_of_probability_zero_leave_the_known_ones_a_perplexity():
+    text = Perplexity(sentences=1, tokens=2, unknown=1, log_prob=-math.inf, known_log_prob=-2.0)
+    assert text.perplexity == math.inf
+    assert text.known_perplexity == pytest.approx(math.e)
+    assert text.to_dict()["log10_prob"] is None

@@ -11,6 +11,7 @@ from asr_attn.models.asr import AsrModel
 from asr_attn.models.decoders import DECODERS
 from asr_attn.models.encoders import ENCODERS
 from asr_attn.nn.attention import ATTENTIONS
+from asr_attn.text.tokenizer import EOS
 from tests.models.small import small_network
 
 SAMPLES = [4000, 2345]
@@ -66,3 +67,18 @@ def test_every_attention_with_every_decoder(attention, decoder):
             make("listener", attention, decoder)
     else:
         decodes_the_same_alone_and_in_a_batch(make("listener", attention, decoder))
+
+
+@pytest.mark.parametrize(
+    ("attention", "decoder"),
+    [("location", "lstm"), ("hard_sampled", "lstm"), ("scaled_dot", "transformer")],
+)
+def test_memory_that_is_not_finite_gives_logits_that_are_not_and_no_error(attention, decoder):
+    network = small_network("listener", attention, decoder).train()
+    torch.manual_seed(2)
+    memory = torch.randn(2, 9, network.encoder.output_size)
+    memory[1] = torch.nan
+    inputs = torch.full((2, 6), EOS)
+    output = network.speller(memory, torch.tensor([9, 9]), inputs, sampling=1.0)
+    assert output.logits[0].isfinite().all()
+    assert not output.logits[1].isfinite().any()

@@ -308,3 +308,19 @@ def test_command_line(texts: Path, tmp_path: Path) -> None:
     assert f"model: {run / LM_FILE}" in done.stdout
     assert re.search(r"perplexity of a word on the validation set: \d+\.\d\d\n", done.stdout)
     assert load_lm(run).config.name == "transformer"
+
+
+def test_a_model_that_diverges_is_told_in_a_sentence(lm_config, capsys):
+    config = lm_config(
+        optimizer={"_target_": "torch.optim.SGD", "lr": 1e30},
+        scheduler=ScheduleConfig(warmup_steps=0),
+        trainer=TrainerConfig(
+            max_epochs=1,
+            accelerator="cpu",
+            precision="32-true",
+            threads=1,
+        ),
+    )
+    with pytest.raises(InputError, match=r"lower optimizer\.lr \(now 1e\+30\)"):
+        fit_lm(config)
+    assert not (Path(config.run_dir) / LM_FILE).exists()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from asr_attn.models.decoders.interface import DecoderConfig, DecoderOutput, DecoderState
 from asr_attn.nn.attention import AttentionConfig, AttentionKeys, AttentionState, make_attention
+from asr_attn.nn.categorical import sample
 from asr_attn.nn.deferred import LstmCell, deferred_lstm_cell, deferred_product
 from asr_attn.nn.dropout import Dropout
 from asr_attn.nn.precision import float32_on_cpu
@@ -206,7 +207,9 @@ class LstmDecoder(nn.Module):
         for u in range(inputs.size(1)):
             given = embedded[:, u]
             if u > 0 and draws[u] and own is not None:
-                drawn = self.dropout(self.embedding(self._draw(features_all[-1])))
+                with torch.no_grad():
+                    tokens = sample(self._logits(features_all[-1]).softmax(dim=-1))
+                drawn = self.dropout(self.embedding(tokens))
                 given = torch.where(own[:, u, None], drawn, given)
             features, weights, state = self._advance(given, state, cells)
             features_all.append(features)
@@ -217,9 +220,3 @@ class LstmDecoder(nn.Module):
             torch.stack(weights_all, 1),
             torch.stack(choices_all, 1),
         )
-
-    @torch.no_grad()
-    def _draw(self, features: Tensor) -> Tensor:
-        """Draw tokens (B,) from the model's distribution after ``features`` (B, D + M)."""
-        probabilities = self._logits(features).softmax(dim=-1)
-        return torch.multinomial(probabilities, 1).squeeze(1)

@@ -13,6 +13,7 @@ from asr_attn.models.decoders.interface import DecoderConfig, DecoderOutput, Dec
 from asr_attn.nn.attention import AttentionConfig, SoftAttentionConfig
 from asr_attn.nn.attention.interface import at_least_float32
 from asr_attn.nn.cached_attention import CausalSelfAttention, CrossAttention, KeysValues
+from asr_attn.nn.categorical import sample
 from asr_attn.nn.dropout import Dropout
 from asr_attn.nn.masking import padding_mask
 from asr_attn.nn.positions import sinusoids
@@ -301,7 +302,7 @@ class TransformerDecoder(nn.Module):
             return inputs
         with _without_dropout(self):
             logits, _, _ = self._read(inputs[:, :-1], self.init_state(memory, lengths))
-        drawn = torch.multinomial(logits.softmax(dim=-1).flatten(0, 1), 1).view(len(inputs), -1)
+        drawn = sample(logits.softmax(dim=-1))
         return torch.where(own, torch.cat([inputs[:, :1], drawn], dim=1), inputs)
 
 

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from asr_attn.nn.categorical import sample
+
 SMALLEST = 1e-20
 """Weights below count as this where their logarithm is taken."""
 
@@ -46,10 +48,7 @@ def score_function(weights: Tensor, training: bool) -> tuple[Tensor, Tensor]:
         (B, H, S) one at the drawn step and zero elsewhere, without a gradient; and the
         log-probability (B, H) of the drawn step, whose gradient is to be weighted by a reward.
     """
-    if training:
-        step = torch.multinomial(weights.detach().flatten(0, 1), 1).view(weights.shape[:-1])
-    else:
-        step = weights.argmax(-1)
+    step = sample(weights) if training else weights.argmax(-1)
     probability = weights.gather(-1, step[..., None]).squeeze(-1)
     return _one_hot(step, weights), probability.clamp(min=SMALLEST).log()
 
