@@ -1,5 +1,6 @@
 """Log-mel features, computed inside the model so that training and transcribing share one path."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +11,15 @@ from asr_attn.nn.masking import padding_mask, zero_padding
 
 LOG_FLOOR = 1e-8
 """Mel power that counts as silence: speech 80 dB below full scale is still above it."""
-NORMALIZATIONS = ("global", "utterance")
+NORMALIZATIONS = ("global", "utterance", "speech")
+LEAST_DEVIATION = 1.0
+"""Floor under the deviation of a band (natural logarithm of power; speech has 2 to 5). A band that
+hardly varies, such as those above 4 kHz in telephone speech, would otherwise be scaled up
+thousandfold where a recording does have sound in it."""
+LOUD_SECONDS = 0.2
+"""The level of an utterance is the one that so many seconds of it exceed: longer than a click."""
+SPEECH_RANGE = 15.0 / 10.0 * math.log(10.0)
+"""Frames up to 15 dB below that level count as speech (natural logarithm of power)."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +39,10 @@ class FeaturesConfig:
     max_hz: float | None = None
     """Upper edge of the highest band; half the sample rate when not given."""
     normalization: str = "global"
-    """By the mean and deviation of the training set (global), or with the mean of the utterance
-    itself (utterance), which takes away what the microphone and the room add."""
+    """``global``: by mean and deviation of the training set. ``utterance``: the mean of the
+    utterance is subtracted as well, which removes the coloring of microphone and room. ``speech``:
+    the same with the mean over the frames that carry speech, so that silence around the speech
+    does not shift its features."""
 
     def __post_init__(self) -> None:
         if self.sample_rate < 1000:
@@ -118,11 +129,14 @@ class LogMel(nn.Module):
         Returns:
             (B, T, n_mels), zero where padded, and (B,) frames of each: ``samples // hop + 1``.
         """
-        features, frames = self.log_mel(waveforms, lengths)
-        features = zero_padding((features - self.mean) / self.deviation, frames)
-        if self.config.normalization == "utterance":
-            mean = features.sum(dim=1, keepdim=True) / frames[:, None, None]
-            features = zero_padding(features - mean, frames)
+        raw, frames = self.log_mel(waveforms, lengths)
+        features = zero_padding((raw - self.mean) / self.deviation, frames)
+        if self.config.normalization != "global":
+            counted = padding_mask(frames, features.size(1))
+            if self.config.normalization == "speech":
+                counted = speech_frames(raw, counted, self.config.hop_ms / 1000)
+            mean = (features * counted[..., None]).sum(dim=1) / counted.sum(dim=1)[:, None]
+            features = zero_padding(features - mean[:, None], frames)
         return features, frames
 
     def fit(self, batches: list[tuple[Tensor, Tensor]]) -> None:
@@ -133,7 +147,30 @@ class LogMel(nn.Module):
             rows.append(features[padding_mask(frames, features.size(1))])
         frames_all = torch.cat(rows)
         self.mean.copy_(frames_all.mean(dim=0))
-        self.deviation.copy_(frames_all.std(dim=0, correction=0).clamp(min=1e-3))
+        self.deviation.copy_(frames_all.std(dim=0, correction=0).clamp(min=LEAST_DEVIATION))
+
+
+def speech_frames(log_mel: Tensor, real: Tensor, seconds_per_frame: float) -> Tensor:
+    """Mark the loud frames of each utterance, by a level that added silence does not change.
+
+    The level is the one that ``LOUD_SECONDS`` of an utterance exceed (a tenth of it where it is
+    shorter than ten times that). Counting seconds instead of a share keeps it as it is when
+    silence is added.
+
+    Args:
+        log_mel: (B, T, D) natural logarithm of mel-band power.
+        real: (B, T) True where there is no padding.
+        seconds_per_frame: seconds from one frame to the next.
+
+    Returns:
+        (B, T) bool; at least one frame of each utterance.
+    """
+    levels = log_mel.logsumexp(dim=2).masked_fill(~real, -torch.inf)
+    most = max(1, round(LOUD_SECONDS / seconds_per_frame))
+    loudest = levels.topk(min(most, levels.size(1)), dim=1).values
+    count = (real.sum(dim=1) // 10).clamp(1, loudest.size(1))
+    level = loudest.gather(1, count[:, None] - 1)
+    return levels >= level - SPEECH_RANGE
 
 
 def _mel_bank(config: FeaturesConfig, frequencies: int) -> Tensor:

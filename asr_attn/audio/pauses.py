@@ -13,11 +13,19 @@ _SHORTEST_PAUSES = (8, 15, 4)
 _SHORTEST_WORD = 8
 """Frames; shorter sounds are clicks and breaths."""
 
-
 SPEECH_LEVEL = 0.4
 """Loudness from which on there is speech: 0 is the background, 1 the loudest frames."""
 SHORTEST_PAUSE = 8
 """Frames of 10 ms; shorter gaps are closures of consonants and belong to the speech."""
+_DIGITAL_SILENCE = -100.0
+"""Decibels below full scale; the rounding error of 16-bit samples is louder. Digital zeros are
+added by editors and codecs and tell nothing about the background."""
+_LOUDNESS_RANGE = (6.0, 50.0)
+"""Least and most decibels from the background to the loudest frames. Noise by itself has less, and
+its fluctuations are no words. Speech has more only next to a gate or added silence; a lower
+background would make breaths and the room count as speech."""
+_LOUD_FRAMES = 20
+"""Most frames above the loudness 1: long silence must not pull it down to the background."""
 
 
 def sounding_stretches(
@@ -41,13 +49,25 @@ def sounding_stretches(
 
 
 def loudness(samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float64]:
-    """Loudness in decibels of 10 ms frames, scaled to 0 (background) and 1 (loudest): (T,)."""
+    """Loudness of 10 ms frames in decibels, scaled: 0 is the background, 1 the loudest frames.
+
+    The background is the 10th percentile of the frames that are no digital silence. The loudest
+    frames are 2 %, or ``_LOUD_FRAMES`` of long recordings.
+
+    Returns:
+        (T,); frames of digital silence are below 0.
+    """
     hop = sample_rate // FRAMES_PER_SECOND
     frames = samples[: len(samples) // hop * hop].reshape(-1, hop).astype(np.float64)
     power = np.convolve(np.square(frames).mean(axis=1), np.ones(3) / 3, "same")
     decibels = 10.0 * np.log10(power + 1e-12)
-    quiet, loud = np.percentile(decibels, (10, 98))
-    scaled: NDArray[np.float64] = (decibels - quiet) / max(float(loud - quiet), 1e-6)
+    sound = decibels[decibels > _DIGITAL_SILENCE]
+    if not len(sound):
+        return np.zeros(len(decibels))
+    loudest = min(0.02, _LOUD_FRAMES / len(sound))
+    quiet, loud = np.quantile(sound, (0.1, 1.0 - loudest))
+    span = np.clip(loud - quiet, *_LOUDNESS_RANGE)
+    scaled: NDArray[np.float64] = (decibels - (loud - span)) / span
     return scaled
 
 

@@ -10,6 +10,11 @@ CONFIGS = [
     FeaturesConfig(sample_rate=8000, n_mels=40, min_hz=60.0, max_hz=3800.0),
     FeaturesConfig(n_mels=64, window_ms=32.0, hop_ms=12.5, min_hz=0.0),
 ]
+NORMALIZED = [
+    *CONFIGS,
+    FeaturesConfig(normalization="utterance"),
+    FeaturesConfig(normalization="speech"),
+]
 
 
 def sound(samples: int, seed: int = 0) -> np.ndarray:
@@ -78,7 +83,7 @@ def test_silence_is_the_floor():
     torch.testing.assert_close(features, torch.full_like(features, float(np.log(LOG_FLOOR))))
 
 
-@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("config", NORMALIZED)
 def test_padding_changes_nothing(config):
     module = LogMel(config)
     module.mean.normal_()
@@ -165,3 +170,48 @@ def test_utterance_normalization_takes_away_level_and_colour():
     batched, _ = features(both, torch.tensor([8000, 12000]))
     torch.testing.assert_close(batched[:1, : frames[0]], plain, rtol=0, atol=1e-4)
     assert not batched[0, frames[0] :].any()
+
+
+@pytest.mark.parametrize("seconds", [1, 3, 10])
+@pytest.mark.parametrize(("noise", "tolerance"), [(0.0, 1e-4), (1e-4, 0.05)])
+def test_silence_around_speech_leaves_its_features_as_they_are(seconds, noise, tolerance):
+    """Digital zeros, and noise at -80 dB; a mean over all frames would move by more than 1."""
+    speech = sound(20000)
+    around = np.random.default_rng(1).standard_normal(2 * 16000 * seconds).astype(np.float32)
+    before, after = noise * around.reshape(2, -1)
+    shifts = {}
+    for normalization in ("speech", "utterance"):
+        module = LogMel(FeaturesConfig(normalization=normalization))
+        alone, frames = module(*padded(speech))
+        inside, _ = module(*padded(np.concatenate([before, speech, after])))
+        first = 100 * seconds
+        # the outermost frames hold some of what is around the speech
+        part = slice(3, int(frames[0]) - 3)
+        shifts[normalization] = (inside[0, first:][part] - alone[0, part]).abs().mean()
+    assert shifts["speech"] < tolerance
+    assert shifts["utterance"] > 1
+
+
+def test_speech_normalization_takes_its_mean_over_loud_frames():
+    """Against the definition, in NumPy: up to 15 dB below what a fifth of a second exceeds."""
+    config = FeaturesConfig(n_mels=20, normalization="speech")
+    envelope = np.repeat(10.0 ** -np.arange(8), 4000)  # -20 dB every quarter of a second
+    signal = (envelope * sound(len(envelope))).astype(np.float32)
+    features, _ = LogMel(config)(*padded(signal))
+    log_mel = librosa_log_mel(config, signal)
+    decibels = 10 * np.log10(np.exp(log_mel).sum(axis=1))
+    loud = decibels >= np.sort(decibels)[-20] - 15
+    assert 10 < loud.sum() < len(loud) / 3
+    expected = log_mel - log_mel[loud].mean(axis=0)
+    np.testing.assert_allclose(features[0].numpy(), expected, atol=5e-3)
+
+
+def test_a_band_without_sound_in_training_is_not_scaled_up():
+    """Telephone speech at 16 kHz has nothing above 4 kHz; a wideband recording then has."""
+    spectrum = np.fft.rfft(sound(16000) * np.hanning(16000))
+    spectrum[3400:] = 0.0  # bins of 1 Hz
+    telephone = np.fft.irfft(spectrum).astype(np.float32)
+    module = LogMel(FeaturesConfig())
+    module.fit([padded(telephone)])
+    features, _ = module(*padded(sound(16000)))
+    assert features.abs().max() < 30

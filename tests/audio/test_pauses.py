@@ -90,3 +90,27 @@ def test_speech_is_where_it_is_loud():
     assert len(found) == found[-1] - found[0] + 1
     assert speech_steps(samples[:100], RATE, 3, 0.05).all()
     assert speech_steps(np.zeros(RATE, np.float32), RATE, 20, 0.05).all()
+
+
+@pytest.mark.parametrize("around", [0.0, 1e-5])
+@pytest.mark.parametrize("seconds", [1.0, 10.0])
+def test_silence_around_a_recording_leaves_its_speech_where_it_is(around, seconds):
+    """Digital zeros, and a noise floor far below the background of the recording."""
+    background = 0.003 * hiss(1.0, 0)  # 50 dB below the words
+    recording = np.concatenate([background, hiss(0.5, 1), background, hiss(0.3, 2), background])
+    steps = len(recording) * 20 // RATE
+    alone = speech_steps(recording, RATE, steps, 0.05)
+    assert 0 < alone.sum() < len(alone) / 3
+    silence = around * 10 * hiss(seconds, 3)
+    inside = np.concatenate([silence, recording, silence])
+    more = round(20 * seconds)
+    found = speech_steps(inside.astype(np.float32), RATE, steps + 2 * more, 0.05)
+    assert not found[:more].any()
+    assert not found[-more:].any()
+    np.testing.assert_array_equal(found[more:-more], alone)
+
+
+def test_a_steady_noise_has_no_words():
+    """Its frames differ by chance; a scale without a floor would take the louder half for words."""
+    assert speech_steps(hiss(4.0, 5), RATE, 80, 0.05).all()
+    assert word_boundaries_by_pauses(hiss(4.0, 5), RATE, 6) is None
