@@ -6,8 +6,11 @@ Only what a command needs is imported, when it runs: help and mistakes are answe
 import argparse
 import errno
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from asr_attn import __version__
 from asr_attn.commands.arguments import Parser, add_attention, add_transcribe
@@ -21,7 +24,7 @@ from asr_attn.commands.report_arguments import add_report
 from asr_attn.commands.runs_arguments import add_runs
 from asr_attn.commands.terminal import abandon_output, prepare_output, say
 from asr_attn.commands.tune_arguments import add_tune
-from asr_attn.errors import InputError
+from asr_attn.errors import InputError, InputWarning
 from asr_attn.files import write_error
 
 OK, SOME_FAILED, REFUSED, BROKEN_PIPE, INTERRUPTED = 0, 1, 2, 141, 130
@@ -41,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     prepare_output()
     try:
-        code = _run(argv)
+        with _warnings_as_notes():
+            code = _run(argv)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -59,6 +63,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(str(write_error(Path("standard output"), error)))
         return REFUSED
     return code
+
+
+@contextmanager
+def _warnings_as_notes() -> Iterator[None]:
+    """Say warnings about what was given as the commands say all else, without a place in code."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], *rest: Any, **named: Any) -> None:
+            if issubclass(category, InputWarning):
+                say(str(message))
+            else:
+                usual(message, category, *rest, **named)
+
+        warnings.simplefilter("always", InputWarning)
+        warnings.showwarning = show
+        yield
 
 
 def _run(argv: Sequence[str] | None) -> int:

@@ -8,6 +8,10 @@ class InputError(ValueError):
     """
 
 
+class InputWarning(UserWarning):
+    """What was given can be used, with a limit that the message names."""
+
+
 class AudioError(InputError):
     """An audio file cannot be read, or what it holds cannot be used."""
 

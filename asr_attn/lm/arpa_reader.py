@@ -1,6 +1,7 @@
 """Reading ARPA files, and telling what is wrong with them."""
 
 import math
+import warnings
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,12 +11,19 @@ from typing import NoReturn
 
 import numpy as np
 
-from asr_attn.errors import InputError
-from asr_attn.lm.ngrams import SPECIALS, Array, NgramOrder, Ngrams, duplicate
+from asr_attn.errors import InputError, InputWarning
+from asr_attn.lm.ngrams import END, START, UNKNOWN, Array, NgramOrder, Ngrams, duplicate
 
 _LINES_AT_ONCE = 1 << 12
 _MAKE_AGAIN = "make or copy the file again"
 _KENLM_BINARY = b"mmap lm http://kheafield.com/code"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_UNKNOWN_IN_CAPITALS = "<UNK>"
+LOG_ZERO = -99.0
+"""Logarithm to base 10 that SRILM's files have for a probability of 0; -inf is read as this."""
+LOG_OF_NO_UNKNOWN = -100.0
+"""The same of ``<unk>`` in a file without it, as KenLM has it."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,7 @@ class ArpaReader:
         self.number = 0  # of the last line taken, from 1
         self.again: str | None = None  # a line that is to be taken once more
         self.ids: dict[str, int] = {}
+        self.symbols: list[str] = []  # as the model has them, by id
 
     def read(self) -> Ngrams:
         """Read all of it.
@@ -55,11 +64,8 @@ class ArpaReader:
         orders: list[NgramOrder] = []
         for k, count in enumerate(counts, start=1):
             orders.append(self._section(k, count, orders, longest=k == len(counts)))
-            if k == 1 and (missing := [name for name in SPECIALS if name not in self.ids]):
-                self._refuse(
-                    f"the 1-grams lack {' and '.join(missing)}",
-                    "train the model again with sentence ends and an unknown word",
-                )
+            if k == 1:
+                orders = [self._with_specials(orders[0])]
             following = "\\end\\" if k == len(counts) else f"\\{k + 1}-grams:"
             if (line := self._next()) != following:
                 self._refuse(
@@ -67,7 +73,39 @@ class ArpaReader:
                 )
         if (line := self._next()) is not None:  # to the end: only there gzip tells of damage
             self._refuse(f"{_shown(line)} comes after \\end\\", _MAKE_AGAIN)
-        return Ngrams(tuple(self.ids), tuple(orders))
+        return Ngrams(tuple(self.symbols), tuple(orders))
+
+    def _with_specials(self, unigrams: NgramOrder) -> NgramOrder:
+        """See to it that there are sentence ends and an unknown word, which is ``<unk>``.
+
+        KenLM takes ``<UNK>`` for the unknown word, and a file without one as if it had one of
+        probability ``LOG_OF_NO_UNKNOWN``.
+        """
+        if missing := [name for name in (START, END) if name not in self.ids]:
+            self._refuse(
+                f"the 1-grams lack {' and '.join(missing)}",
+                "train the model again with sentence ends",
+            )
+        self.symbols = list(self.ids)
+        if UNKNOWN in self.ids:
+            return unigrams
+        if (capitals := self.ids.get(_UNKNOWN_IN_CAPITALS)) is not None:
+            self.ids[UNKNOWN] = capitals  # longer n-grams may have either
+            self.symbols[capitals] = UNKNOWN
+            return unigrams
+        self.ids[UNKNOWN] = len(self.symbols)
+        self.symbols.append(UNKNOWN)
+        warnings.warn(
+            f"{self.path} has no {UNKNOWN}: words that it does not list get a log10 probability of "
+            f"{LOG_OF_NO_UNKNOWN:g}, so they are hardly ever chosen",
+            InputWarning,
+            stacklevel=2,
+        )
+        return NgramOrder(
+            np.arange(len(self.symbols), dtype=np.int32).reshape(-1, 1),
+            np.append(unigrams.log_probs, np.float32(LOG_OF_NO_UNKNOWN)),
+            np.append(unigrams.backoffs, np.float32(0.0)),
+        )
 
     def _refuse(self, fault: str, remedy: str, line: int | None = None) -> NoReturn:
         raise InputError(f"{self.path}:{line or self.number}: {fault}; {remedy}")
@@ -97,8 +135,8 @@ class ArpaReader:
         self._find_data()
         counts: list[int] = []
         line = self._next()
-        while line is not None and line.startswith("ngram "):
-            name, _, value = line.removeprefix("ngram ").partition("=")
+        while line is not None and line.replace("\t", " ").startswith("ngram "):
+            name, _, value = line[len("ngram ") :].partition("=")
             if name.strip() != str(len(counts) + 1) or not value.strip().isdecimal():
                 self._refuse(f"{_shown(line)} should be ngram {len(counts) + 1}=COUNT", _MAKE_AGAIN)
             counts.append(int(value))
@@ -113,7 +151,11 @@ class ArpaReader:
         """Skip what comes before the model, which may be anything."""
         for raw in self.lines:
             self.number += 1
-            if raw.rstrip(b"\r\n\t ") == b"\\data\\":
+            if self.number == 1:
+                if raw.startswith(_UTF_16):
+                    raise InputError(f"{self.path} is UTF-16; save it as UTF-8")
+                raw = raw.removeprefix(_BYTE_ORDER_MARK)
+            if raw.strip(b"\r\n\t ") == b"\\data\\":
                 return
             if self.number == 1 and raw.startswith(_KENLM_BINARY):
                 raise InputError(
@@ -133,7 +175,7 @@ class ArpaReader:
                 continue
             self.lines = chain(batch, self.lines)
             for _ in range(max(1, len(batch))):
-                more = more and self._one(k, longest, rows)
+                more = more and self._one(k, longest, rows, is_last=len(rows) >= count)
         if len(rows) != count:
             self._refuse(
                 f"the header promises {count} {k}-grams but there are {len(rows)}", _MAKE_AGAIN
@@ -170,9 +212,14 @@ class ArpaReader:
         self.number += len(lines)
         return True
 
-    def _one(self, k: int, longest: bool, rows: "_Rows") -> bool:
-        """Take one line; False if it is not an n-gram, and so the section has ended."""
+    def _one(self, k: int, longest: bool, rows: "_Rows", is_last: bool) -> bool:
+        """Take one line; False if it is not an n-gram, and so the section has ended.
+
+        An empty line ends a section only where all n-grams were there (``is_last``).
+        """
         line = self._line()
+        if line == "" and not is_last:
+            return True
         if not line or line[0] == "\\":
             if line:  # a heading without an empty line before it
                 self.again = line
@@ -201,6 +248,8 @@ class ArpaReader:
             value = float(field)
         except ValueError:
             value = math.nan
+        if value == -math.inf:
+            return LOG_ZERO
         if not math.isfinite(value) or (what == "log-probability" and value > 0):
             kind = "a number that is not above 0" if what == "log-probability" else "a number"
             self._refuse(f"the {what} {_shown(field)} is not {kind}", _MAKE_AGAIN)
@@ -210,16 +259,16 @@ class ArpaReader:
         """Refuse n-grams that are listed twice, or whose context is not listed."""
         if not orders or not len(order):
             return
-        keys = packed_keys(order.words, len(self.ids))
+        size = len(self.symbols)
+        keys = packed_keys(order.words, size)
         if twice := duplicate(keys):
             again, before = (first + row for row in twice)
             self._refuse(f"is the same n-gram as line {before}", _MAKE_AGAIN, again)
-        contexts = packed_keys(order.words[:, :-1], len(self.ids))
-        known = packed_keys(orders[-1].words, len(self.ids))
+        contexts = packed_keys(order.words[:, :-1], size)
+        known = packed_keys(orders[-1].words, size)
         lost = np.flatnonzero(~np.isin(contexts, known))
         if lost.size:
-            names = list(self.ids)
-            context = " ".join(names[word] for word in order.words[lost[0], :-1])
+            context = " ".join(self.symbols[word] for word in order.words[lost[0], :-1])
             self._refuse(
                 f"the context {_shown(context)} is not among the shorter n-grams",
                 "write the model without pruning contexts away",

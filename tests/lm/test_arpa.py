@@ -1,12 +1,15 @@
 import gzip
+import math
 
 import numpy as np
 import pytest
+import torch
 
-from asr_attn.errors import InputError
+from asr_attn.errors import InputError, InputWarning
 from asr_attn.lm import arpa, arpa_reader
 from asr_attn.lm.arpa import read_arpa, write_arpa
 from asr_attn.lm.arpa_reader import packed_keys
+from asr_attn.lm.ngram import NgramModel
 from tests.lm.brute_force import table_of
 from tests.lm.test_ngram import BY_HAND
 
@@ -68,12 +71,10 @@ def test_spaces_of_other_kinds_are_parts_of_words(tmp_path):
         ("-0.25\ta b", "0.25\ta b", 15, "'0.25' is not a number that is not above 0"),
         ("-0.25\ta b", "nan\ta b", 15, "'nan' is not a number that is not above 0"),
         ("a b\t-1", "a b\t-x", 15, "back-off '-x' is not a number"),
-        ("a b\t-1", "a b\t-inf", 15, "back-off '-inf' is not a number"),
         ("a b\t-1", "a c\t-1", 15, "c is not among the 1-grams"),
         ("-1\tb\t", "-1\ta\t", 11, "a is listed twice"),
         ("b </s>", "a b", 16, "same n-gram as line 15"),
         ("<s> a b", "b a b", 19, "context 'b a' is not among the shorter"),
-        ("<unk>", "unknown", 12, "the 1-grams lack <unk>"),
     ],
 )  # fmt: skip
 def test_faults_are_named_with_their_line(tmp_path, old, new, line, words):
@@ -131,3 +132,115 @@ def test_keys_of_many_symbols_still_tell_n_grams_apart():
         keys = packed_keys(words, size)
         assert len(np.unique(keys)) == len(np.unique(words, axis=0))
         assert np.isin(keys, packed_keys(words[::2], size)).sum() >= 250
+
+
+SRILM = """\
+
+\\data\\
+ngram 1=5
+ngram 2=3
+
+\\1-grams:
+-0.6\t</s>
+-99\t<s>\t-0.3
+-0.5\ta\t-0.25
+-0.7 b  -0.1
+
+-99\tc
+
+\\2-grams:
+-0.2\t<s> a
+-0.4\ta\tb
+
+-0.1  b   </s>
+
+\\end\\
+"""
+"""As SRILM writes it, without <unk>; with blank lines, tabs and spaces at will."""
+
+SENTENCES = ["a b", "b a a", "a zebra b", "c", ""]
+
+
+def _plain_scores(text, sentence):
+    """Log10 probabilities of a model of pairs, read in the simplest way; the package not used."""
+    probs, weights, k = {"<unk>": -100.0}, {}, 0
+    for line in text.replace("<UNK>", "<unk>").split("\n"):
+        fields = line.split()
+        if line.startswith("\\"):
+            k = int(line[1]) if line[1].isdigit() else 0
+        elif k and fields:
+            gram = " ".join(fields[1 : k + 1])
+            probs[gram] = max(float(fields[0]), -99.0)
+            weights[gram] = float(fields[k + 1]) if len(fields) > k + 1 else 0.0
+    words = [word if word in probs else "<unk>" for word in sentence.split()]
+    scores = []
+    for before, word in zip(["<s>", *words], [*words, "</s>"]):
+        pair = f"{before} {word}"
+        single = weights.get(before, 0.0) + probs[word]
+        scores.append(probs.get(pair, single))
+    return scores
+
+
+def _model_scores(path, sentence):
+    model = NgramModel.load(path)
+    state, scores = model.start(1), []
+    for token in model.encode([*sentence.split(), "</s>"]):
+        log_prob, state = model.step(state, torch.tensor([token]))
+        scores.append(float(log_prob[0]) / math.log(10))
+    return scores
+
+
+WAYS = {
+    "as it is": lambda text: text.encode(),
+    "byte order mark": lambda text: b"\xef\xbb\xbf" + text.lstrip().encode(),
+    "compressed": lambda text: gzip.compress(text.encode()),
+    "CR LF": lambda text: text.replace("\n", "\r\n").encode(),
+    "-inf": lambda text: text.replace("-99", "-inf").encode(),
+    "unknown in capitals": lambda text: (
+        text.replace("ngram 1=5", "ngram 1=6").replace("-99\tc", "-99\tc\n-2.5\t<UNK>\t-0.2")
+    ).encode(),
+    "counts with spaces": lambda text: text.replace("ngram 1=5", "ngram\t1 = 5").encode(),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.filterwarnings("ignore::asr_attn.errors.InputWarning")
+def test_files_of_other_programs_score_as_they_say(tmp_path, way):
+    path, data = tmp_path / "a.arpa", WAYS[way](SRILM)
+    path.write_bytes(data)
+    plain = gzip.decompress(data) if way == "compressed" else data
+    text = plain.decode("utf-8-sig").replace("\r", "")
+    for sentence in SENTENCES:
+        np.testing.assert_allclose(
+            _model_scores(path, sentence), _plain_scores(text, sentence), atol=1e-4
+        )
+
+
+@pytest.mark.parametrize("way", ["as it is", "unknown in capitals"])
+@pytest.mark.filterwarnings("ignore::asr_attn.errors.InputWarning")
+def test_scores_are_those_of_kenlm(tmp_path, way):
+    kenlm = pytest.importorskip("kenlm")
+    path = tmp_path / "a.arpa"
+    # KenLM wants tabs, and no empty lines within a section
+    text = SRILM.replace("-0.7 b  -0.1\n\n", "-0.7\tb\t-0.1\n").replace("a\tb\n\n", "a b\n")
+    path.write_bytes(WAYS[way](text.replace("-0.1  b   </s>", "-0.1\tb </s>").lstrip()))
+    model = kenlm.Model(str(path))
+    for sentence in SENTENCES:
+        expected = [score for score, _, _ in model.full_scores(sentence)]
+        np.testing.assert_allclose(_model_scores(path, sentence), expected, atol=1e-4)
+
+
+def test_a_file_without_an_unknown_word_is_noted(tmp_path):
+    path = tmp_path / "a.arpa"
+    path.write_text(SRILM, encoding="utf-8")
+    with pytest.warns(InputWarning, match=r"a\.arpa has no <unk>: .* log10 probability of -100"):
+        read_arpa(path)
+    path.write_text(SRILM, encoding="utf-16")
+    with pytest.raises(InputError, match="is UTF-16"):
+        read_arpa(path)
+
+
+def test_both_spellings_of_the_unknown_word_are_words_apart(tmp_path):
+    path = tmp_path / "a.arpa"
+    path.write_text(BY_HAND.replace("\tb", "\t<UNK>").replace(" b", " <UNK>"), encoding="utf-8")
+    assert read_arpa(path).symbols == ("<unk>", "<s>", "</s>", "a", "<UNK>")
