@@ -110,7 +110,7 @@ def read_search(path: Path) -> dict[str, Any]:
     from asr_attn.decoding.hypothesis import SearchConfig
 
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         data, node = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = getattr(error, "strerror", None) or "it is not YAML"

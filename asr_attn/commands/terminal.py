@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from asr_attn.data.text_files import packed_stream
 from asr_attn.errors import InputError
 from asr_attn.files import blaming, replaced_file
 
@@ -62,6 +63,8 @@ class _Output(io.FileIO):
 def opened(path: Path | None) -> Iterator[IO[str]]:
     """Open a file for results at once and keep it only if all goes well; None: standard output.
 
+    A file whose name ends in .gz is compressed.
+
     Raises:
         InputError: the file cannot be written. Other errors in the block stay what they are.
     """
@@ -70,8 +73,10 @@ def opened(path: Path | None) -> Iterator[IO[str]]:
         return
     with (
         replaced_file(path) as scratch,
+        io.BufferedWriter(_Output(scratch, path)) as raw,
+        packed_stream(path, raw) as packed,
         io.TextIOWrapper(
-            io.BufferedWriter(_Output(scratch, path)),
+            packed,
             encoding="utf-8",
             errors="surrogateescape",
             newline="\n",

@@ -10,6 +10,7 @@ from asr_attn.audio.reading import audio_duration, find_audio
 from asr_attn.commands.searching import load_recognizer
 from asr_attn.commands.terminal import Progress, json_line, opened, refuse_overwriting, say
 from asr_attn.data.manifest import Utterance, read_manifest
+from asr_attn.data.text_files import is_manifest_name
 from asr_attn.errors import AudioError, InputError
 
 if TYPE_CHECKING:
@@ -197,12 +198,12 @@ def report_failures(failures: list[str], total: int) -> int:
 def _wants_json(chosen: str | None, output: Path | None) -> bool:
     if chosen is not None:
         return chosen == "jsonl"
-    return output is not None and output.suffix.lower() == ".jsonl"
+    return output is not None and is_manifest_name(output)
 
 
 def is_manifest(path: Path) -> bool:
     """Whether a path names a manifest."""
-    return path.suffix.lower() == ".jsonl" and not path.is_dir()
+    return is_manifest_name(path) and not path.is_dir()
 
 
 def _gather(inputs: list[Path]) -> _Recordings:

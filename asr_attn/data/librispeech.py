@@ -226,7 +226,7 @@ def _read_transcript(path: Path, where: str) -> tuple[dict[str, str], list[str]]
     texts: dict[str, str] = {}
     faults = []
     try:
-        lines = path.read_bytes().decode("utf-8").splitlines()
+        lines = path.read_bytes().decode("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         return {}, [f"{where}/{path.name} cannot be read ({error})"]
     for number, line in enumerate(lines, start=1):
@@ -265,7 +265,7 @@ def _chapters_listed(path: Path, name: str) -> frozenset[str]:
     """The chapters of a set by the list of all, lines of CHAPTER | SPEAKER | MINUTES | SET | ..."""
     if not path.is_file():
         return frozenset()
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").split("\n")
     rows = [[field.strip() for field in line.split("|")] for line in lines if line[:1] != ";"]
     return frozenset(f"{row[1]}/{row[0]}" for row in rows if len(row) > 3 and row[3] == name)
 

@@ -5,7 +5,7 @@
 `id`, `audio`, `text` and `duration` (seconds) are needed; `offset` (seconds), `speaker` and
 `language` are optional; any other key is kept as it is. `audio` is absolute or relative to the
 folder of the manifest; it may name a member of a tar file (see `audio.shards`). A recording without
-speech has the text "".
+speech has the text "". A manifest may be compressed by gzip (.jsonl.gz).
 """
 
 import io
@@ -23,6 +23,7 @@ from asr_attn.data.faults import Faults
 from asr_attn.data.fields import KNOWN_KEYS, record_faults
 from asr_attn.data.ids import Ids
 from asr_attn.data.json_lines import ENCODER, parse_bytes
+from asr_attn.data.text_files import byte_lines, packed_stream
 from asr_attn.errors import ManifestError
 from asr_attn.files import atomic_path
 
@@ -82,8 +83,8 @@ def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
     """
     path, ids = Path(path), Ids()
     with atomic_path(path) as scratch:
-        with scratch.open("wb") as stream:
-            stream.writelines(_lines(path, utterances, ids))
+        with scratch.open("wb") as stream, packed_stream(path, stream) as packed:
+            packed.writelines(_lines(path, utterances, ids))
         for name, _, _ in ids.repeated(_written_ids(scratch)):
             raise ManifestError(f"{path}: utterance {name!r} is given twice; ids must be unique.")
 
@@ -134,18 +135,7 @@ class Manifest:
         """Yields the number of each line, its object, and what is wrong with its form."""
         try:
             with self._opened() as stream:
-                for number, line in enumerate(stream, start=1):
-                    if number == 1 and line.startswith((b"\xff\xfe", b"\xfe\xff")):
-                        yield number, None, ["the file is UTF-16; save it as UTF-8"]
-                        return
-                    if not line.strip():
-                        continue
-                    marked = number == 1 and line.startswith(b"\xef\xbb\xbf")
-                    record, wrong = parse_bytes(line[3:] if marked else line)
-                    if marked:
-                        mark = "a byte order mark comes first; save the file as UTF-8 without it"
-                        wrong.insert(0, mark)
-                    yield number, record, wrong
+                yield from parsed_lines(self._path, stream)
         except OSError as error:
             raise ManifestError(_why_not_opened(self._path, error)) from None
 
@@ -176,6 +166,28 @@ class Manifest:
         audio = self._find(record["audio"])
         assert audio is not None, "checked before"
         return utterance_of(record, audio)
+
+
+def parsed_lines(
+    path: Path, stream: IO[bytes]
+) -> Iterator[tuple[int, dict[str, Any] | None, list[str]]]:
+    """Yield the number of each line of JSON Lines, its object, and what is wrong with its form.
+
+    Empty lines are left out.
+
+    Args:
+        path: what the file is called in messages.
+        stream: the file, compressed or not.
+
+    Raises:
+        ManifestError: the file is damaged gzip data.
+        OSError: the file cannot be read.
+    """
+    for number, line, fault in byte_lines(path, stream):
+        if fault is not None:
+            yield number, None, [fault]
+        elif line.strip():
+            yield number, *parse_bytes(line)
 
 
 def utterance_of(
@@ -245,7 +257,7 @@ def _written_ids(path: Path) -> Iterator[tuple[str, None]]:
     if not path.is_file():  # what went into a pipe cannot be read again
         raise ManifestError(f"{path}: an id is given twice; ids must be unique.")
     with path.open("rb") as stream:
-        for line in stream:
+        for _, line, _ in byte_lines(path, stream):
             yield json.loads(line)["id"], None
 
 

@@ -1,3 +1,4 @@
+import gzip
 import json
 import os
 import threading
@@ -185,8 +186,9 @@ def test_encodings(folder):
     path = write(folder)
     line = json.dumps({**GOOD, "text": "été"}, ensure_ascii=False)
     path.write_bytes(b"\xef\xbb\xbf" + line.encode() + b"\n")
-    assert len(faults(path)) == 1
-    assert "byte order mark" in faults(path)[0]
+    assert read_manifest(path)[0].text == "été"
+    path.write_bytes(line.encode() + b"\r" + line.encode() + b"\r")
+    assert "carriage return" in faults(path)[0]
     path.write_bytes(b"\n" + line.encode("latin-1") + b"\n")
     (found,) = faults(path)
     assert found.startswith(f"{path}:2: ")
@@ -402,3 +404,36 @@ def test_round_trip(folder, records):
     utterances = [Utterance(audio=folder / "clips" / "c.wav", **fields) for fields in records]
     write_manifest(folder / "round.jsonl", utterances)
     assert read_manifest(folder / "round.jsonl") == utterances
+
+
+def test_compressed_manifests_are_read_and_written(folder):
+    path = folder / "x.jsonl.gz"
+    line = json.dumps({**GOOD, "text": "a\u2028b"}, ensure_ascii=False).encode()
+    packed = gzip.compress(b"\xef\xbb\xbf\n" + line)  # no line end at the last
+    path.write_bytes(packed)
+    (utterance,) = read_manifest(path)
+    assert utterance.text == "a\u2028b"
+    again = folder / "again.jsonl.gz"
+    write_manifest(again, [utterance])
+    assert json.loads(gzip.decompress(again.read_bytes()))["text"] == "a\u2028b"
+    assert read_manifest(again) == [utterance]
+    first = again.read_bytes()
+    with pytest.raises(ManifestError, match="given twice"):
+        write_manifest(again, [utterance, utterance])
+    assert again.read_bytes() == first
+    for data in (packed[:-12], packed[:-8] + bytes(8), packed[:15] + b"\0\0" + packed[17:], line):
+        path.write_bytes(data)
+        with pytest.raises(ManifestError, match=r"x\.jsonl\.gz is damaged or cut short gzip data"):
+            read_manifest(path)
+
+
+def test_a_key_that_is_given_twice_in_a_line(folder):
+    path = write(folder)
+    path.write_text(json.dumps(GOOD)[:-1] + ', "text": "other"}\n', encoding="utf-8")
+    assert faults(path) == [f'{path}:1: not JSON: the key "text" is given twice']
+
+
+def test_zero_bytes_are_named(folder):
+    path = write(folder)
+    path.write_bytes(json.dumps(GOOD).encode("utf-16-le"))
+    assert "zero byte" in faults(path)[0]

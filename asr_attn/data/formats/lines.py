@@ -1,13 +1,12 @@
 """Lines of UTF-8, compressed by gzip where the name ends in .gz, in and out."""
 
-import gzip
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from asr_attn.data.faults import Faults
 from asr_attn.data.json_lines import ENCODER, not_utf8, parse_object
+from asr_attn.data.text_files import byte_lines, packed_stream
 from asr_attn.errors import ManifestError
 from asr_attn.files import atomic_path
 
@@ -25,17 +24,17 @@ def text_lines(path: Path, faults: Faults) -> Iterator[tuple[int, str]]:
     if not path.exists():
         raise ManifestError(f"There is no file {path}; check the path.")
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            for number, line in enumerate(stream, start=1):
-                if number == 1 and line.startswith((b"\xff\xfe", b"\xfe\xff")):
-                    faults.add(f"{path}:1", "the file is UTF-16; save it as UTF-8")
-                    return
+        with path.open("rb") as stream:
+            for number, line, fault in byte_lines(path, stream):
+                if fault is not None:
+                    faults.add(f"{path}:{number}", fault)
+                    continue
                 try:
-                    yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+                    yield number, line.decode("utf-8")
                 except UnicodeDecodeError as error:
                     faults.add(f"{path}:{number}", not_utf8(error))
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    except OSError as error:
+        reason = error.strerror or str(error)
         raise ManifestError(f"{path} cannot be read: {reason}.") from None
 
 
@@ -65,11 +64,8 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
     """
     with atomic_path(path) as scratch, scratch.open("wb") as stream:
         try:
-            if path.suffix == ".gz":  # the same lines give the same bytes: no name, no time
-                with gzip.GzipFile("", "wb", fileobj=stream, mtime=0) as packed:
-                    packed.writelines(f"{line}\n".encode() for line in lines)
-            else:
-                stream.writelines(f"{line}\n".encode() for line in lines)
+            with packed_stream(path, stream) as packed:
+                packed.writelines(f"{line}\n".encode() for line in lines)
         except UnicodeEncodeError:
             raise ManifestError(
                 f"{path} cannot be written: the name of a file or folder is not Unicode; rename it."

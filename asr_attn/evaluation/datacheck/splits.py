@@ -7,8 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from asr_attn.data.fields import record_faults
-from asr_attn.data.json_lines import parse_bytes
-from asr_attn.data.manifest import Utterance, utterance_of
+from asr_attn.data.manifest import Utterance, parsed_lines, utterance_of
+from asr_attn.data.text_files import name_without_endings
 from asr_attn.errors import InputError, ManifestError
 from asr_attn.evaluation.datacheck.findings import Finding
 
@@ -65,10 +65,7 @@ def read_split(name: str, path: Path) -> Split:
     file = lru_cache(_KNOWN_FILES)(lambda audio: Path(os.path.normpath(folder / audio)))
     try:
         with path.open("rb") as stream:
-            for number, line in enumerate(stream, start=1):
-                if not line.strip():
-                    continue
-                record, wrong = parse_bytes(line)
+            for number, record, wrong in parsed_lines(path, stream):
                 if record is not None:
                     wrong += record_faults(record)
                 if record is not None and not wrong:
@@ -93,4 +90,4 @@ def _named(text: str) -> tuple[str, Path]:
     name, equals, rest = text.partition("=")
     if equals and name and rest and not Path(text).exists():
         return name, Path(rest)
-    return Path(text).stem, Path(text)
+    return name_without_endings(Path(text)), Path(text)

@@ -1,3 +1,4 @@
+import gzip
 import json
 
 import pytest
@@ -115,3 +116,16 @@ def test_cleaning_removes_what_is_wanted_and_mends_durations(tmp_path):
     assert cleaned.removed == {"silent": ["silent"], "past": ["beyond-end"]}
     assert cleaned.mended == {"long": (1.0, 0.625)}
     assert "long" in clean(split, sounds, found, ["duration"]).removed
+
+
+def test_a_byte_order_mark_and_compression_lose_no_line(tmp_path):
+    lines = [
+        json.dumps({"id": name, "audio": "a.wav", "text": "one", "duration": 1.0})
+        for name in ("first", "second")
+    ]
+    data = b"\xef\xbb\xbf" + "\r\n".join(lines).encode()
+    for name, content in (("x.jsonl", data), ("y.jsonl.gz", gzip.compress(data))):
+        (tmp_path / name).write_bytes(content)
+        (split,) = read_splits([str(tmp_path / name)])
+        assert [u.id for u in split.utterances] == ["first", "second"]
+        assert (split.name, list(split.faults)) == (name[0], [])
