@@ -72,16 +72,46 @@ examples:
 """
 
 
+class _StoreOnce(argparse._StoreAction):
+    """Store the value of an option, and refuse the option when it is given a second time."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        if option_string is not None and isinstance(parser, Parser):
+            if self in parser.given:
+                raise argparse.ArgumentError(self, "is given twice; keep one")
+            parser.given.append(self)
+        super().__call__(parser, namespace, values, option_string)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one sentence, like all others; options are written in full.
 
-    Its description and epilog stay as they are written. Parsers of commands are made by it, too.
+    An option that is given twice is refused, so that no value is dropped, unless its action gathers
+    all values (append, extend). The description and the epilog stay as they are written. Parsers of
+    commands are made by it, too.
+
+    Attributes:
+        given: the options that were met so far.
     """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(
             formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **settings
         )
+        self.given: list[argparse.Action] = []
+        self.register("action", None, _StoreOnce)
+        self.register("action", "store", _StoreOnce)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse as argparse does, with no option given yet."""
+        self.given = []
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Raise an InputError."""

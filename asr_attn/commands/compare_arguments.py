@@ -40,9 +40,14 @@ def add_compare(commands: Commands) -> None:
         "files", metavar="A B", type=Path, nargs="*", help="results of one model each"
     )
     parser.add_argument(
-        "--a", metavar="FILE", type=Path, nargs="+", help="results of several seeds of A"
+        "--a",
+        metavar="FILE",
+        type=Path,
+        nargs="+",
+        action="extend",
+        help="results of several seeds of A",
     )
-    parser.add_argument("--b", metavar="FILE", type=Path, nargs="+", help="of B")
+    parser.add_argument("--b", metavar="FILE", type=Path, nargs="+", action="extend", help="of B")
     parser.add_argument(
         "--by-speaker",
         metavar="MANIFEST",

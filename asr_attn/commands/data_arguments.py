@@ -119,6 +119,7 @@ def _add_cleaning(parser: argparse.ArgumentParser, kinds: tuple[str, ...]) -> No
         metavar="KIND",
         choices=kinds,
         nargs="+",
+        action="extend",
         help="kinds of findings whose utterances are left out (default: unreadable silent)",
     )
 

@@ -1,3 +1,4 @@
+import argparse
 import errno
 import os
 import subprocess
@@ -9,7 +10,10 @@ import pytest
 import soundfile
 
 from asr_attn.audio.reading import audio_duration
+from asr_attn.cli import _parser
+from asr_attn.commands.arguments import Parser
 from asr_attn.commands.terminal import opened
+from asr_attn.errors import InputError
 from asr_attn.recognizer import Recognizer
 
 RATE = 8000
@@ -286,3 +290,30 @@ assert "torch" not in sys.modules
     assert done.returncode == 0, done.stderr
     for words in (b"examples:", b"exit codes:", b"normalised", b"--hypotheses FILE"):
         assert words in done.stdout
+
+
+def test_an_option_that_is_given_twice_is_refused_or_gathered():
+    parser = Parser()
+    parser.add_argument_group("group").add_argument("--show", type=int, default=10)
+    parser.add_argument("--columns", nargs="+", action="extend", default=[])
+    parser.add_argument("words", nargs="*")
+    for _ in range(2):  # a parser can be used again
+        args = parser.parse_args(["a", "--columns", "b", "--show", "10", "--columns", "c"])
+        assert (args.show, args.columns, args.words) == (10, ["b", "c"], ["a"])
+    with pytest.raises(InputError, match="argument --show: is given twice; keep one"):
+        parser.parse_args(["--show", "10", "--show", "20"])
+
+
+def test_no_option_of_any_command_drops_a_value():
+    def parsers(parser):
+        yield parser
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for inner in action.choices.values():
+                    yield from parsers(inner)
+
+    for parser in parsers(_parser()):
+        for action in parser._actions:
+            if action.option_strings and action.nargs != 0:
+                names = ("_StoreOnce", "_AppendAction", "_ExtendAction")
+                assert type(action).__name__ in names, (parser.prog, action.option_strings)
