@@ -13,6 +13,7 @@ from asr_attn.data.formats.table import FORMATS
 from asr_attn.data.formats.webdataset_writer import write as write_shards
 from asr_attn.data.manifest import Manifest, Utterance, write_manifest
 from asr_attn.data.progress import Bars
+from asr_attn.data.text_files import name_without_endings
 from asr_attn.errors import InputError
 
 OK = 0
@@ -34,8 +35,10 @@ def import_list(args: argparse.Namespace) -> int:
     if args.audio_folder is not None and not args.audio_folder.is_dir():
         raise InputError(f"--audio-folder {args.audio_folder} is not a folder; check the path")
     refuse_overwriting({"--output": args.output}, [args.source])
-    store = args.output.with_name(f"{args.output.stem}-audio")
-    options = Options(args.audio_folder, dict(args.columns), store, Progress, say)
+    store = args.output.with_name(f"{name_without_endings(args.output)}-audio")
+    if args.allow_pipes and args.format != "kaldi":
+        raise InputError("--allow-pipes is for kaldi; other formats have no commands")
+    options = Options(args.audio_folder, dict(args.columns), store, args.allow_pipes, Progress, say)
     utterances = _Counted(chosen.read(args.source, options))
     write_manifest(args.output, utterances)
     say(f"{args.output}: {utterances}")

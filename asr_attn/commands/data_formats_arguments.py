@@ -21,12 +21,16 @@ save_to_disk; their audio is written to a folder beside the manifest, called as 
 webdataset takes a folder of tar files, one of them, or a pattern in quotes; the audio stays in
 them, and the manifest says where.
 
+kaldi with --allow-pipes runs the commands in wav.scp ("sox ... |") once and writes their audio to
+such a folder. Commands that only decode a file are not run: the file itself is read.
+
 Audio stays where it is otherwise. Durations that the format does not give are read from the files.
 What has no meaning here is kept in the manifest. All faults are told, and then nothing is written.
 """
 _IMPORT_EXAMPLES = """\
 examples:
   asr-attn data import kaldi data/train --output train.jsonl
+  asr-attn data import kaldi data/train --output train.jsonl --allow-pipes
   asr-attn data import lhotse manifests/supervisions_train.jsonl.gz --output train.jsonl
   asr-attn data import nemo train_manifest.json --output train.jsonl
   asr-attn data import commonvoice cv-corpus/cy/train.tsv --output train.jsonl
@@ -82,13 +86,18 @@ def _add_import(commands: Commands) -> None:
     _add_format(parser)
     parser.add_argument("source", metavar="SOURCE", type=Path, help="file or folder to read")
     parser.add_argument(
-        "--output", metavar="FILE", type=Path, required=True, help="manifest to write (.jsonl)"
+        "--output",
+        metavar="FILE",
+        type=Path,
+        required=True,
+        help="manifest to write (.jsonl or .jsonl.gz)",
     )
     parser.add_argument(
         "--columns",
         metavar="KEY=COLUMN",
         type=_column,
         nargs="+",
+        action="extend",
         default=[],
         help="columns of csv and huggingface, for the keys id, audio, text, duration, offset, "
         "speaker and language; those with usual names are found without",
@@ -99,6 +108,12 @@ def _add_import(commands: Commands) -> None:
         type=Path,
         help="where relative paths of audio start (default: the current folder for kaldi and "
         "lhotse, clips for commonvoice, else the folder of the list)",
+    )
+    parser.add_argument(
+        "--allow-pipes",
+        action="store_true",
+        help="run the commands of sox, ffmpeg, flac and sph2pipe in Kaldi's wav.scp, without a "
+        "shell; their audio is written beside the manifest",
     )
 
 

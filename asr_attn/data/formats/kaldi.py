@@ -4,19 +4,25 @@ Relative paths in wav.scp start in the current folder, as they do for Kaldi's pr
 """
 
 import re
-import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from asr_attn.data.corpus import replaced_folder
 from asr_attn.data.faults import Faults
 from asr_attn.data.formats.drafts import Draft, finish
+from asr_attn.data.formats.kaldi_commands import (
+    decoded_file,
+    is_one_channel,
+    refusal,
+    run_command,
+)
 from asr_attn.data.formats.lines import text_lines
 from asr_attn.data.formats.options import Options
 from asr_attn.data.manifest import Utterance
-from asr_attn.errors import ManifestError
+from asr_attn.errors import AudioError, ManifestError
 
 BLANKS = " \t\r\n\f\v"
 """What separates words for Kaldi: only these, not all of Unicode's spaces."""
@@ -25,7 +31,7 @@ _GAP = re.compile(f"[{BLANKS}]+")
 _SHARED = ("utt2spk", "utt2lang")
 _OPTIONAL = ("segments", "utt2spk", "utt2dur", "utt2lang")
 _IN_ARCHIVE = re.compile(r".*\.ark:\d+")
-_FLAC_OPTIONS = {"-c", "-d", "-s", "-dc", "-cd", "-dcs", "-cds", "--stdout", "--decode", "--silent"}
+_OWNED = re.compile(r"[0-9]{6,}\.wav")
 _SAME_SECONDS = 1e-3  # a duration in utt2dur that is this near to the segment's is more exact
 
 
@@ -56,8 +62,10 @@ class _Part:
 def read(path: Path, options: Options) -> Iterator[Utterance]:
     """Reads wav.scp and text, and segments, utt2spk, utt2dur and utt2lang if they are there.
 
-    A speaker that is called as the utterance is Kaldi's word for an unknown one. Commands in
-    wav.scp are not run: of those that only decode a file the file is taken, others are faults.
+    A speaker that is called as the utterance is Kaldi's word for an unknown one. Of
+    commands in wav.scp that only decode a file the file is taken. Others run with
+    ``options.allow_pipes`` if they are of sox, ffmpeg, flac or sph2pipe, and are faults otherwise.
+    They start in the current folder.
 
     Raises:
         ManifestError: files are missing or have faults.
@@ -72,9 +80,11 @@ def read(path: Path, options: Options) -> Iterator[Utterance]:
         for key, entry in tables.get(name, {}).items():
             if key not in known:
                 faults.add(entry.where, f"{key} has no audio; Kaldi's fix_data_dir.sh mends this")
-    return finish(
-        partial(_drafts, tables), faults, path, options.audio_folder or Path(), options.bars
-    )
+    folder = options.audio_folder or Path()
+    if commands := _commands(tables["wav.scp"], options, folder, faults):
+        faults.refuse()
+        return _with_commands(tables, commands, path, options)
+    return finish(partial(_drafts, tables), faults, path, folder, options.bars)
 
 
 def _table(path: Path, faults: Faults) -> dict[str, _Entry]:
@@ -130,7 +140,7 @@ def _segments(
 
 
 def _audio(entry: _Entry, faults: Faults) -> str | None:
-    """The file that a line of wav.scp names."""
+    """The file that a line of wav.scp names; commands were replaced by their files before."""
     text = entry.rest
     if not text:
         faults.add(entry.where, "no file is named")
@@ -138,31 +148,63 @@ def _audio(entry: _Entry, faults: Faults) -> str | None:
         faults.add(entry.where, f"{text} is inside an archive; write it to a file of its own")
     elif not text.endswith("|"):
         return text
-    else:
-        file = _decoded_file(text[:-1])
-        if file is None:
+    return None
+
+
+def _commands(
+    entries: dict[str, _Entry], options: Options, folder: Path, faults: Faults
+) -> dict[str, str]:
+    """The commands that must run, by recording; others are replaced by the file they decode."""
+    found: dict[str, str] = {}
+    for key, entry in entries.items():
+        if not entry.rest.endswith("|"):
+            continue
+        command = entry.rest[:-1].strip(BLANKS)
+        file = decoded_file(command)
+        if file is not None and command.split()[0].endswith("sph2pipe"):
+            there = (folder / file).is_file()
+            file = file if not there or is_one_channel(folder / file) else None
+        if file is not None:
+            entries[key] = replace(entry, rest=file)
+        elif (why := refusal(command)) is not None:
+            faults.add(entry.where, f'the command "{entry.rest}" is not run: it {why}')
+        elif not options.allow_pipes or options.store is None:
             faults.add(
                 entry.where,
-                f'the command "{text}" is not run; write what it gives to a wav file and name that',
+                f'the command "{entry.rest}" is not run; permit it with --allow-pipes, or write '
+                "what it gives to a wav file and name that",
             )
-        return file
-    return None
+        else:
+            found[key] = command
+    return found
 
 
-def _decoded_file(command: str) -> str | None:
-    """The file whose sound a command gives as it is; None if it may do anything else."""
-    try:
-        program, *words = shlex.split(command)
-    except ValueError:  # an open quote, or no words
-        return None
-    if program == "sox" and len(words) == 4 and words[1:] == ["-t", "wav", "-"]:
-        return words[0] if not words[0].startswith("-") else None
-    if program == "flac":
-        options = {word for word in words if word.startswith("-")}
-        files = [word for word in words if not word.startswith("-")]
-        if options <= _FLAC_OPTIONS and len(files) == 1:
-            return files[0]
-    return None
+def _with_commands(
+    tables: dict[str, dict[str, _Entry]], commands: Mapping[str, str], path: Path, options: Options
+) -> Iterator[Utterance]:
+    """As `read`, with the sound of commands in a folder, which appears when all is done."""
+    assert options.store is not None, "checked before"
+    place, faults = options.store.resolve(), Faults(path)
+    for _ in _drafts(tables, faults):  # other faults are told before anything runs
+        pass
+    faults.refuse()
+    width = max(6, len(str(len(commands))))
+    with replaced_folder(place, _OWNED) as scratch:
+        with options.bars("running commands", len(commands)) as bar:
+            for number, (key, command) in enumerate(commands.items()):
+                entry = tables["wav.scp"][key]
+                try:
+                    file = run_command(command, scratch / f"{number:0{width}}")
+                except AudioError as error:
+                    faults.add(entry.where, f'the command "{command} |": {error}')
+                else:
+                    tables["wav.scp"][key] = replace(entry, rest=str(file))
+                bar.advance()
+        faults.refuse()
+        folder = options.audio_folder or Path()
+        for utterance in finish(partial(_drafts, tables), faults, path, folder, options.bars):
+            made = utterance.audio.parent == scratch
+            yield replace(utterance, audio=place / utterance.audio.name) if made else utterance
 
 
 def _seconds(entry: _Entry, faults: Faults) -> float | None:

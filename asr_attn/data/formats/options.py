@@ -19,6 +19,7 @@ class Options:
         audio_folder: where relative paths of audio start; None is what the format says.
         columns: of a table, the column of each key of a manifest; others are found by their names.
         store: folder to make for audio that is in no file yet.
+        allow_pipes: whether commands of Kaldi's wav.scp may run.
         bars: show how far it is.
         say: tells what is no fault, such as what was left out.
     """
@@ -26,5 +27,6 @@ class Options:
     audio_folder: Path | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     store: Path | None = None
+    allow_pipes: bool = False
     bars: Bars = no_bars
     say: Callable[[str], None] = _say_nothing

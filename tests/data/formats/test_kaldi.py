@@ -1,7 +1,13 @@
 """Data folders of Kaldi as Kaldi's recipes write them."""
 
-import pytest
+import shutil
 
+import numpy as np
+import pytest
+import soundfile
+
+from asr_attn.data.formats import kaldi
+from asr_attn.data.formats.options import Options
 from asr_attn.data.manifest import Utterance
 from asr_attn.errors import InputError, ManifestError
 from tests.data.formats.lists import read, save, write
@@ -48,20 +54,125 @@ def test_durations_are_read_from_whole_files(audio, tmp_path):
         "sox a.wav -t wav -r 8000 - |",
         "sox a.wav -t wav - speed 1.1 |",
         "flac -c -d -s --skip=100 b.flac |",
-        "sph2pipe -f wav -p -c 1 a.sph |",
-        "flac -c -d -s 'b.flac |",
-        "rm -rf x |",
-        "|",
+        "sph2pipe -f wav -p -c 2 a.sph |",
+        "ffmpeg -i a.m4a -f wav - |",
     ],
 )
-def test_commands_that_may_change_the_sound_are_refused(command, audio, tmp_path):
+def test_commands_that_may_change_the_sound_need_permission(command, audio, tmp_path):
     data = folder(tmp_path / "data", wav_scp=f"u0 {audio}/a.wav\nu1 {command}", text="u0 a\nu1 b")
     with pytest.raises(ManifestError) as refusal:
         read("kaldi", data)
     assert str(refusal.value) == (
         f'{data} has 1 fault:\n  {data}/wav.scp:2: the command "{command}" is not run; '
-        "write what it gives to a wav file and name that"
+        "permit it with --allow-pipes, or write what it gives to a wav file and name that"
     )
+
+
+def permitted(data, store):
+    return list(kaldi.read(data, Options(store=store, allow_pipes=True)))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "rm -rf x |",
+        "|",
+        "cat a.wav | sox - -t wav - |",
+        "sox a.wav -t wav - ; touch HERE |",
+        "sox a.wav -t wav - > HERE |",
+        "sox $(touch HERE) -t wav - |",
+        "sox `touch HERE` -t wav - |",
+        "sox '|touch HERE' -t wav - |",
+        "sox a.wav HERE |",
+        "sox a.wav - HERE |",
+        "sox a.wav -t wav - noiseprof HERE |",
+        "sox a.wav -t wav - vol 1 spectrogram -o HERE |",
+        "sox --effects-file x a.wav -t wav - |",
+        "ffmpeg -i a.wav HERE |",
+        "ffmpeg -i a.wav HERE.wav -f wav - |",
+        "ffmpeg -report -i a.wav -f wav - |",
+        "flac -d -s b.flac |",
+        "flac -c -d -o HERE b.flac |",
+        "sph2pipe -f wav a.sph HERE |",
+        "flac -c -d -s 'b.flac |",
+    ],
+)
+def test_other_commands_never_run(command, audio, tmp_path, monkeypatch):
+    monkeypatch.chdir(audio)
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("was run"))
+    data = folder(tmp_path / "data", wav_scp=f"u0 a.wav\nu1 {command}", text="u0 a\nu1 b")
+    with pytest.raises(ManifestError, match=r"has 1 fault:\n.*wav.scp:2: .* is not run: it "):
+        permitted(data, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+SOUND = (np.sin(np.arange(4000) / 9) * 9000).astype(np.int16)
+
+
+@pytest.mark.parametrize(
+    ("program", "command"),
+    [
+        ("sox", "sox -t wav '{}/s t.wav' -t wav - remix 2 |"),
+        ("ffmpeg", "/no/where/ffmpeg -loglevel error -i '{}/s t.wav' -map 0 -f wav - |"),
+        ("flac", "flac -c -d -s --until=4000 '{}/s t.flac' |"),
+    ],
+)
+def test_permitted_commands_run_once(program, command, tmp_path):
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    both = np.stack([SOUND // 2, SOUND], axis=1)
+    soundfile.write(tmp_path / "s t.wav", both, 8000)
+    soundfile.write(tmp_path / "s t.flac", both, 8000)
+    data = folder(
+        tmp_path / "data",
+        wav_scp="r1 " + command.format(tmp_path),
+        segments="u1 r1 0 0.25\nu2 r1 0.25 -1",
+        text="u1 one\nu2 two",
+    )
+    first, second = permitted(data, tmp_path / "store")
+    assert first.audio == second.audio == tmp_path / "store/000000.wav"
+    assert (second.offset, second.duration) == (0.25, 0.25)
+    made, rate = soundfile.read(first.audio, dtype="int16")
+    assert rate == 8000
+    np.testing.assert_array_equal(made, SOUND if program == "sox" else both)
+    assert [u.text for u in permitted(data, tmp_path / "store")] == ["one", "two"]
+
+
+@pytest.mark.skipif(shutil.which("sox") is None, reason="sox is not installed")
+def test_a_program_that_fails_leaves_nothing(audio, tmp_path):
+    good = f"sox {audio}/a.wav -t wav - vol 0.5 |"
+    bad = "sox /no/such.wav -t wav - vol 0.5 |"
+    data = folder(tmp_path / "data", wav_scp=f"u0 {good}\nu1 {bad}", text="u0 a\nu1 b")
+    with pytest.raises(
+        ManifestError, match=r"wav.scp:2: the command .*: sox fails with code \d+: .*such.wav"
+    ):
+        permitted(data, tmp_path / "store")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted({"data", audio.name})
+
+
+def test_a_program_that_is_not_there(audio, tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    data = folder(tmp_path / "data", wav_scp="u sox a.wav -t wav - vol 2 |", text="u a")
+    with pytest.raises(ManifestError, match="the program sox is not there; install it"):
+        permitted(data, tmp_path / "store")
+
+
+def test_sphere_files_of_one_channel_are_read_without_a_program(tmp_path):
+    soundfile.write(tmp_path / "a.sph", SOUND, 8000, format="NIST", subtype="PCM_16")
+    soundfile.write(tmp_path / "b.sph", np.stack([SOUND, SOUND], 1), 8000, format="NIST")
+    command = "sph2pipe -f wav -p -c 1 {}/{}.sph |"
+    data = folder(tmp_path / "data", wav_scp="u " + command.format(tmp_path, "a"), text="u a")
+    assert read("kaldi", data) == [Utterance("u", tmp_path / "a.sph", "a", 0.5)]
+    data = folder(tmp_path / "two", wav_scp="u " + command.format(tmp_path, "b"), text="u a")
+    with pytest.raises(ManifestError, match="--allow-pipes"):
+        read("kaldi", data)
+
+
+def test_carriage_returns_alone_are_no_line_ends(audio, tmp_path):
+    data = folder(tmp_path / "data", wav_scp=f"u {audio}/a.wav", text="")
+    (data / "text").write_bytes(b"u one\rv two\r")
+    with pytest.raises(ManifestError, match=r"text:1: has a carriage return \(CR\) inside"):
+        read("kaldi", data)
 
 
 def test_all_faults_are_told(audio, tmp_path):
