@@ -249,6 +249,10 @@ def _check_ffmpeg(words: Sequence[str]) -> str | None:
         return f"would write to {files[0]}, which is not permitted"
     if fault is None and "-i" not in words:
         return "must name a file with -i"
+    last = max((i for i, word in enumerate(words) if word == "-i"), default=0)
+    formats = [words[i + 1] for i in range(last + 2, len(words) - 1) if words[i] == "-f"]
+    if fault is None and formats != ["wav"]:  # other formats may write to more files
+        return "must give WAV: ffmpeg -i FILE -f wav -"
     return fault
 
 

@@ -89,6 +89,7 @@ def permitted(data, store):
         "sox a.wav -t wav - vol 1 spectrogram -o HERE |",
         "sox --effects-file x a.wav -t wav - |",
         "ffmpeg -i a.wav HERE |",
+        "ffmpeg -i a.wav -f segment - |",
         "ffmpeg -i a.wav HERE.wav -f wav - |",
         "ffmpeg -report -i a.wav -f wav - |",
         "flac -d -s b.flac |",
