@@ -1,71 +1,254 @@
-"""Does an audio file hold all that it promises? libsndfile mostly does not say.
+"""Size checks of audio containers: does a file hold the sound that its header states?
 
-It reads a wav whose data ends early as if the rest had never been, takes the last whole page of a
-cut Ogg file for its end, and guesses the length of an MP3 without a length header from the bit
-rate of the first frame, which drops most of a file of variable bit rate. The few header fields
-that tell are read here.
+Neither libsndfile nor FFmpeg says so of uncompressed sound: both read a file that ends early as if
+the rest had never been, and stop where the header says, whatever follows. Compressed sound is
+counted by its packets (see `audio.compressed`); the marks that the packets do not show are here.
 """
 
 import os
+import re
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
-# Some writers count the header among the data; less than this much missing is no fault.
-_CHUNK_SLACK = 64
+from asr_attn.audio.refusals import CONVERT, DAMAGED, NO_SAMPLES, RefusedError
+
+# Some writers count the header among the data; less than this much more or less is no fault.
+_SLACK = 64
 # Programs that write to a pipe cannot know the length: they promise 2 GiB or more.
 _UNKNOWN_LENGTH = 0x7FFF_F000
+_TAIL = 1 << 16
+_TAG_HEADER = 16
+_XING_REACH = 64
+# Chunks that hold no sound, even where they are cut short
+_TEXT_CHUNKS = (b"LIST", b"id3 ", b"ID3 ", b"bext", b"_PMX", b"cue ", b"JUNK", b"PAD ", b"FLLR")
+_OTHER_FORMS = (b"AVI ", b"8SVX", b"16SV", b"MAUD")
+_FORMS = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"riff", b"caff")
 # The two last Ogg pages are in here, whatever their sizes (a page has at most 65307 bytes).
 _OGG_TAIL = 4 * 65536
 _OGG_LAST_PAGE = 4
 
-# Bit rates in kbit/s of MPEG layer III by the header's index; None: not in the header, or forbidden
-_BIT_RATES_MPEG1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0)
-_BIT_RATES_MPEG2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0)
-_SAMPLE_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
+
+@dataclass(frozen=True)
+class Extent:
+    """Where the sound of a file is.
+
+    Attributes:
+        start: its first byte.
+        length: its bytes as the header states them; None if it states that it does not know.
+    """
+
+    start: int
+    length: int | None
 
 
 @dataclass(frozen=True)
-class OggEnd:
-    """What the end of an Ogg file says.
+class _Chunks:
+    """How a format writes its chunks.
 
     Attributes:
-        complete: whether the last page is whole and marked as the last.
-        tail: granules (for Vorbis: frames) of the pages at the end where libsndfile's seeking goes
-            wrong.
+        header: of `struct`, for the name and the length.
+        sound: the name of the chunk of sound.
+        skipped: bytes between the header of that chunk and the sound.
+        counted: bytes of the header that the length counts.
+        alignment: of the next chunk.
     """
 
-    complete: bool
-    tail: int
+    header: str
+    sound: bytes
+    skipped: int = 0
+    counted: int = 0
+    alignment: int = 2
 
 
-def missing_chunk_bytes(stream: BinaryIO) -> int:
-    """Returns how many bytes of sound a RIFF, RF64 or AIFF file promises and does not hold."""
-    size = stream.seek(0, os.SEEK_END)
+_RIFF = _Chunks("<4sI", b"data")
+_CHUNKS = {
+    b"RIFF": _RIFF,
+    b"RF64": _RIFF,
+    b"BW64": _RIFF,
+    b"RIFX": _Chunks(">4sI", b"data"),
+    b"FORM": _Chunks(">4sI", b"SSND", skipped=8),
+    b"riff": _Chunks("<16sq", b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0O\x8e\xdb\x8a", 0, 24, 8),
+    b"caff": _Chunks(">4sq", b"data", skipped=4, alignment=1),
+}
+_FIRST_CHUNK = {b"riff": 40, b"caff": 8}
+
+
+def sound_extent(stream: BinaryIO) -> Extent | None:
+    """Where the header of an uncompressed file says that its sound is.
+
+    Returns:
+        None if the file is of another kind.
+
+    Raises:
+        RefusedError: the file ends before its sound does, holds more behind it that may be sound,
+            or its header cannot be read.
+    """
     stream.seek(0)
-    magic = stream.read(12)[:4]
-    promised = _promised_bytes(stream, big_endian=magic in (b"FORM", b"RIFX"))
-    missing = promised - (size - stream.tell())
-    return missing if missing > _CHUNK_SLACK else 0
+    head = stream.read(1024)
+    kind = _CHUNKS.get(head[:4])
+    if kind is not None and head[8:12] in _OTHER_FORMS:
+        return None
+    if kind is not None:
+        extent = _extent_in_chunks(stream, kind, _FIRST_CHUNK.get(head[:4], 12))
+    elif (read := next((_HEADERS[m] for m in _HEADERS if head.startswith(m)), None)) is not None:
+        extent = _extent_in_header(head, read)
+    else:
+        return None
+    if extent is None:
+        raise RefusedError(f"has a header that states no sound: it {DAMAGED}")
+    return _checked(stream, extent, kind)
 
 
-def _promised_bytes(stream: BinaryIO, *, big_endian: bool) -> int:
-    """Leaves `stream` at the start of the sound and returns its promised bytes, 0 if unknown."""
-    order = ">" if big_endian else "<"
-    long_length = 0  # an RF64 file keeps the length in a chunk of its own
-    while len(header := stream.read(8)) == 8:
-        name, length = struct.unpack(f"{order}4sI", header)
-        if name in (b"data", b"SSND"):
-            return long_length if length >= _UNKNOWN_LENGTH else int(length)
+def _checked(stream: BinaryIO, extent: Extent, kind: _Chunks | None) -> Extent:
+    """Holds an extent against the size of the file."""
+    size = stream.seek(0, os.SEEK_END)
+    held = max(0, size - extent.start)
+    if extent.length is None:
+        return extent
+    missing = extent.length - held
+    if missing > _SLACK:
+        raise RefusedError(f"lacks {missing} bytes of sound that its header promises: it {DAMAGED}")
+    alignment = 1 if kind is None else kind.alignment
+    stream.seek(extent.start + -(-extent.length // alignment) * alignment)
+    is_all = -missing <= _SLACK or _is_no_sound(stream, size, kind)
+    if is_all and not extent.length:
+        raise RefusedError(NO_SAMPLES)
+    if is_all:
+        return extent
+    if not extent.length:  # written to a pipe by a program that puts 0 for "unknown"
+        return Extent(extent.start, None)
+    raise RefusedError(
+        f"holds {-missing} bytes behind the {extent.length} bytes of sound that its header "
+        f"states: if they are sound, mend the header; {CONVERT}"
+    )
+
+
+def _is_no_sound(stream: BinaryIO, size: int, kind: _Chunks | None) -> bool:
+    """Whether what follows in a file are other chunks, tags or zeros."""
+    while kind is not None and size - stream.tell() > _SLACK:
+        at = stream.tell()
+        header = stream.read(struct.calcsize(kind.header))
+        name, length = struct.unpack(kind.header, header)
+        if name.startswith(_FORMS) or not _is_name(name):
+            stream.seek(at)
+            break
+        length -= kind.counted
+        if name[:4] in _TEXT_CHUNKS:
+            length = min(length, size - stream.tell())
+        if not 0 <= length <= size - stream.tell() + _SLACK:
+            stream.seek(at)
+            break
+        stream.seek(-(-(stream.tell() + length) // kind.alignment) * kind.alignment)
+    at = stream.tell()
+    while length := _tag_length(stream.read(_TAG_HEADER)):
+        at += length
+        stream.seek(at)
+    stream.seek(at)
+    rest = stream.read(_TAIL)
+    while rest and not any(rest):
+        rest = stream.read(_TAIL)
+    return len(rest) <= _SLACK
+
+
+def _tag_length(head: bytes) -> int:
+    """The bytes of a tag of MP3 players, by its first ones; 0 if none is there."""
+    if head.startswith(b"TAG"):
+        return 128
+    if len(head) < _TAG_HEADER or not head.startswith((b"ID3", b"APETAGEX")):
+        return 0
+    if head.startswith(b"ID3"):  # seven bits a byte
+        return 10 + sum(byte << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0)))
+    return 32 + int.from_bytes(head[12:16], "little")
+
+
+def _is_name(name: bytes) -> bool:
+    return re.fullmatch(rb"[ -~]{4}", name[:4]) is not None
+
+
+def _extent_in_chunks(stream: BinaryIO, kind: _Chunks, first: int) -> Extent | None:
+    stream.seek(first)
+    long_length = None  # an RF64 file keeps the length in a chunk of its own
+    while len(header := stream.read(struct.calcsize(kind.header))) == struct.calcsize(kind.header):
+        name, length = struct.unpack(kind.header, header)
         start = stream.tell()
+        if name == kind.sound:
+            known = long_length if kind is _RIFF and length >= _UNKNOWN_LENGTH else length
+            if known is None or known < 0:
+                return Extent(start + kind.skipped, None)
+            return Extent(start + kind.skipped, max(0, known - kind.skipped - kind.counted))
         if name == b"ds64" and len(body := stream.read(16)) == 16:
             long_length = struct.unpack("<QQ", body)[1]
-        stream.seek(start + length + length % 2)
-    return 0
+        if length < kind.counted:
+            return None
+        stream.seek(-(-(start + length - kind.counted) // kind.alignment) * kind.alignment)
+    return None
 
 
-def ogg_end(stream: BinaryIO) -> OggEnd:
-    """Reads the last pages of an Ogg file."""
+def _extent_in_header(head: bytes, read: Callable[[bytes], Extent | None]) -> Extent | None:
+    try:
+        return read(head)
+    except (struct.error, TypeError, ValueError, IndexError):  # a field is missing or wrong
+        return None
+
+
+def _au(head: bytes) -> Extent:
+    start, length = struct.unpack_from(">II" if head[0] == ord(".") else "<II", head, 4)
+    return Extent(start, None if length >= _UNKNOWN_LENGTH else length)
+
+
+def _sphere(head: bytes) -> Extent | None:
+    def field(name: bytes) -> int:
+        return int(re.search(rb"\n" + name + rb" -i (\d+)", head)[1])  # type: ignore[index]
+
+    start = int(head[8:16])
+    if b"shorten" in head:
+        return None
+    return Extent(
+        start, field(b"sample_count") * field(b"channel_count") * field(b"sample_n_bytes")
+    )
+
+
+def _avr(head: bytes) -> Extent:
+    stereo, bits = struct.unpack_from(">HH", head, 12)
+    return Extent(128, struct.unpack_from(">I", head, 26)[0] * (bits // 8) * (2 if stereo else 1))
+
+
+def _voc(head: bytes) -> Extent | None:
+    """The first block of sound; libsndfile reads no file that has more."""
+    at = struct.unpack_from("<H", head, 20)[0]
+    before = {1: 2, 9: 12}
+    while head[at] not in before:
+        at += 4 + int.from_bytes(head[at + 1 : at + 4], "little")
+        if at >= len(head):
+            return None
+    skipped = before[head[at]]
+    length = int.from_bytes(head[at + 1 : at + 4], "little")
+    return Extent(at + 4 + skipped, length - skipped)
+
+
+_HEADERS: dict[bytes, Callable[[bytes], Extent | None]] = {
+    b".snd": _au,
+    b"dns.": _au,
+    b"NIST_1A": _sphere,
+    b"2BIT": _avr,
+    b"Creative Voice File": _voc,
+}
+
+
+def ogg_tail(stream: BinaryIO) -> int:
+    """Granules (for Vorbis: frames) of the pages at the end where libsndfile's seeking goes wrong.
+
+    Returns:
+        0 for a file that is not Ogg.
+
+    Raises:
+        RefusedError: the last page is not whole, or not marked as the last.
+    """
+    stream.seek(0)
+    if stream.read(4) != b"OggS":
+        return 0
     size = stream.seek(0, os.SEEK_END)
     stream.seek(max(0, size - _OGG_TAIL))
     data = stream.read()
@@ -76,54 +259,54 @@ def ogg_end(stream: BinaryIO) -> OggEnd:
         end = position + 27 + segments + sum(data[position + 27 : position + 27 + segments])
         if data[position + 4] or data[position + 5] > 7:  # the four letters came by chance
             end = position + 4
-        elif end > len(data):
-            return OggEnd(False, 0)
         else:
-            flags = data[position + 5]
+            flags = data[position + 5] if end <= len(data) else 0
             granule = struct.unpack_from("<q", data, position + 6)[0]
             if granule > granules[-1]:
                 granules.append(granule)
         position = data.find(b"OggS", end)
-    before = granules[-3] if len(granules) >= 3 else 0
-    return OggEnd(bool(flags & _OGG_LAST_PAGE), granules[-1] - before)
+    if not flags & _OGG_LAST_PAGE:
+        raise RefusedError(f"has no end-of-stream mark: it {DAMAGED}")
+    return int(granules[-1] - granules[-3]) if len(granules) >= 3 else int(granules[-1])
 
 
-def mp3_frames_counted(stream: BinaryIO) -> int | None:
-    """Counts the frames (samples per channel) of an MP3 that does not state its length.
+@dataclass(frozen=True)
+class Mp3Statement:
+    """What the first frame of an MP3 states of the whole, which FFmpeg does not show.
 
-    Returns:
-        The count, or None where the file states its length or does not begin with a frame.
+    Attributes:
+        frames: their number; 0 if none is stated.
+        length: bytes from this frame on.
+        missing_bytes: of these; below 0 where the file has more.
     """
-    stream.seek(0)
-    data = stream.read()
-    position = 0
-    while data[position : position + 3] == b"ID3" and position + 10 <= len(data):
-        a, b, c, d = data[position + 6 : position + 10]  # seven bits a byte
-        position += 10 + (a << 21 | b << 14 | c << 7 | d)
-    length, _ = _mp3_frame(data, position)
-    first = data[position : position + length]
-    if not length or b"Xing" in first or b"Info" in first:
-        return None
-    frames = 0
-    while length and position + length <= len(data):
-        length, samples = _mp3_frame(data, position)
-        frames += samples
-        position += length
-    return frames
+
+    frames: int = 0
+    length: int = 0
+    missing_bytes: int = 0
 
 
-def _mp3_frame(data: bytes, position: int) -> tuple[int, int]:
-    """Returns the frame's length in bytes and its samples per channel; zeros if none is there."""
-    header = data[position : position + 4]
-    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:  # sync and layer III
-        return 0, 0
-    version = header[1] >> 3 & 3
-    rates, index = _SAMPLE_RATES.get(version), header[2] >> 2 & 3
-    if rates is None or index == 3:
-        return 0, 0
-    rate = rates[index]
-    bits = (_BIT_RATES_MPEG1 if version == 3 else _BIT_RATES_MPEG2)[header[2] >> 4]
-    if not bits:
-        return 0, 0
-    samples = 1152 if version == 3 else 576
-    return samples // 8 * bits * 1000 // rate + (header[2] >> 1 & 1), samples
+def mp3_statement(stream: BinaryIO) -> Mp3Statement:
+    """Reads the "Xing" or "Info" of an MP3."""
+    size = stream.seek(0, os.SEEK_END)
+    at = 0
+    stream.seek(at)
+    while length := _tag_length(head := stream.read(_TAG_HEADER)):
+        at += length
+        stream.seek(at)
+    frame = head + stream.read(_XING_REACH)
+    found = max(frame.find(b"Xing"), frame.find(b"Info"))
+    if found < 0 or len(frame) < found + 16 or frame[found + 7] & 3 != 3:
+        return Mp3Statement()
+    frames, length = struct.unpack_from(">II", frame, found + 8)
+    return Mp3Statement(int(frames), int(length), int(length) - (size - at))
+
+
+def holds(stream: BinaryIO, mark: bytes, start: int) -> bool:
+    """Whether a file holds some bytes behind a place."""
+    stream.seek(start)
+    before = b""
+    while block := stream.read(1 << 20):
+        if mark in before + block:
+            return True
+        before = block[-len(mark) :]
+    return False

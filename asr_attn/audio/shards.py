@@ -102,10 +102,12 @@ def open_member(member: Member, ahead: int) -> Iterator[BinaryIO]:
         try:
             _check(file, member)
             yield stretch  # type: ignore[misc]  # raw streams have all that is used of BinaryIO
+            failed = stretch.failed
         except (AudioError, OSError) as error:
             failed = error if isinstance(error, OSError) else stretch.failed
             if failed is None:
                 raise
+        if failed is not None:
             reason = failed.strerror or type(failed).__name__
             raise AudioError(f"{member} cannot be read ({reason}).") from None
 

@@ -215,18 +215,16 @@ def test_folder(tmp_path):
     fault(tmp_path / "a.wav", "is a folder")
 
 
-def test_unsupported_formats_say_what_to_do(tmp_path):
+def test_what_is_not_read_says_what_to_do(tmp_path):
     ftyp = b"\0\0\0\x20ftypM4A \0\0\0\0" + bytes(500)
     for name, data in [("a.m4a", ftyp), ("a.wav", ftyp), ("a.aac", b"\xff\xf1" + bytes(500))]:
         (tmp_path / name).write_bytes(data)
-        fault(tmp_path / name, "not supported", "convert it to wav or flac")
+        fault(tmp_path / name, "damaged or cut short")
+    soundfile.write(tmp_path / "a.pvf", sine(16000, 0.5), 16000, format="PVF", subtype="PCM_16")
+    fault(tmp_path / "a.pvf", "a format that is not supported (.pvf)", "convert it to wav or flac")
 
 
-# An AU or W64 file that is cut short looks like one that is complete.
-@pytest.mark.parametrize(
-    ("name", "kind", "subtype", "options"),
-    [row for row in EVERY_FORMAT if row[1] not in ("AU", "W64")],
-)
+@pytest.mark.parametrize(("name", "kind", "subtype", "options"), EVERY_FORMAT)
 @pytest.mark.parametrize("kept", [0.02, 0.5, 0.95])
 def test_files_cut_short(tmp_path, kept, name, kind, subtype, options):
     path = tmp_path / name
@@ -313,7 +311,8 @@ def test_flac_of_unknown_length(tmp_path):
     data[21] &= 0xF0  # the 36 bits of the total, in the STREAMINFO block
     data[22:26] = bytes(4)
     path.write_bytes(data)
-    fault(path, "does not state its length", "convert")
+    assert audio_duration(path) == 0.5
+    np.testing.assert_allclose(read_audio(path, 16000), sine(16000, 0.5), atol=1e-4)
 
 
 def without_length_header(path: Path) -> bytes:
@@ -333,7 +332,7 @@ def test_mp3_without_a_length_header(tmp_path, rate):
     soundfile.write(path, wave, rate, bitrate_mode="VARIABLE", compression_level=0.5)
     path.write_bytes(without_length_header(path))
     assert soundfile.info(path).frames < len(wave) / 2
-    fault(path, "does not state its length", "convert")
+    assert len(read_audio(path, rate)) == pytest.approx(len(wave), abs=4000)
 
 
 def test_find_audio(tmp_path):
