@@ -174,7 +174,7 @@ def _packet_row(container: "InputContainer", track: "AudioStream") -> tuple[int,
         None if the packets are not one even row.
     """
     assert track.time_base is not None
-    tick = track.time_base * track.rate
+    limit = round(_GAP / track.time_base)
     is_mp3 = container.format.name == "mp3"
     start: int | None = None
     end = added = 0
@@ -185,7 +185,7 @@ def _packet_row(container: "InputContainer", track: "AudioStream") -> tuple[int,
             return None
         if start is None:
             start = end = packet.pts
-        if abs(packet.pts - end) * tick > _GAP * track.rate:
+        if abs(packet.pts - end) > limit:
             return None
         end = _end(packet)
         if is_mp3 and packet.has_sidedata("skip_samples"):
@@ -194,7 +194,7 @@ def _packet_row(container: "InputContainer", track: "AudioStream") -> tuple[int,
         return None
     if container.format.name == "ogg":  # what is before time 0 is dropped
         start = max(0, start)
-    frames = (end - start) * tick - added
+    frames = (end - start) * track.time_base * track.rate - added
     return (int(frames), added) if frames.denominator == 1 else None
 
 

@@ -39,6 +39,7 @@ _UNCOMPRESSED = frozenset(
     {"WAV", "WAVEX", "RF64", "AIFF", "AU", "W64", "CAF", "NIST", "VOC", "AVR"}
 )
 _COUNTED_MAGIC = rb"fLaC|OggS|ID3|\xff[\xe0-\xff]"
+_MP3_FRAME = 1152
 _SAMPLE_BYTES = {
     "PCM_S8": 1,
     "PCM_U8": 1,
@@ -157,6 +158,9 @@ def _by_libsndfile(path: Path, inner: BinaryIO | None, stack: ExitStack) -> Soun
 def _frames_of(sound: Any, extent: Extent | None, counted: Count | None) -> int:
     """Frames that libsndfile surely reads; 0 where there are others, or it cannot tell."""
     frames, rate = int(sound.frames), int(sound.samplerate)
+    if counted is not None and sound.format == "MP3":
+        # Where the file states no length, libsndfile guesses it from the size of the file.
+        return counted.frames if 0 <= frames - counted.frames < _MP3_FRAME else 0
     if counted is not None:
         # Opus is counted at 48 kHz, whatever rate libsndfile decodes it at.
         differing = abs(counted.frames * rate - frames * counted.rate)
