@@ -39,8 +39,9 @@ def read_audio(
     and the resampling filter sees the sound on both sides of the cut.
 
     Args:
-        path: the file, or a member of a shard (see `audio.shards`); any format, sample rate and
-            number of channels that libsndfile reads.
+        path: the file, or a member of a shard (see `audio.shards`); any sample rate and number
+            of channels, in any format that libsndfile or FFmpeg reads. Of several sound tracks the
+            default or first one is read.
         sample_rate: samples per second of the result.
         offset: seconds to leave out at the start.
         duration: seconds to read; None reads to the end. It may reach past the end of the file by
@@ -104,10 +105,12 @@ def read_frames(path: Path, offset: float, duration: float) -> tuple[NDArray[np.
 
 
 def audio_duration(path: Path) -> float:
-    """Returns a file's length in seconds as its header states it; little is decoded.
+    """Returns a file's length in seconds, which is that of what `read_audio` reads.
+
+    Packets of compressed files are counted, and decoded only where they do not tell their length.
 
     Raises:
-        AudioError: the file cannot be read, is cut short as far as the header tells, or is empty.
+        AudioError: the file cannot be read, is cut short as far as it tells, or is empty.
     """
     return duration_and_rate(path)[0]
 

@@ -184,7 +184,7 @@ def test_each_format_is_read_whole(tmp_path, whole):
 
 
 def test_damage_at_random(tmp_path, whole):
-    fuzz(tmp_path, whole, 0, 60)
+    fuzz(tmp_path, whole, 0, 300)
 
 
 @pytest.mark.slow
