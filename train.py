@@ -4,6 +4,8 @@ import math
 import os
 import sys
 import traceback
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,22 +17,23 @@ from omegaconf import DictConfig, open_dict
 from asr_attn.config import (
     TASKS,
     check_overrides,
+    is_by_clock,
     name_groups,
     register_lm_schemas,
     register_schemas,
     resolve,
     resolve_lm,
+    sweep_folder_by_clock,
     task_of,
     written_name,
 )
 from asr_attn.errors import ConfigError, InputError
-from asr_attn.files import write_error
+from asr_attn.files import claim_next_free, write_error
 from asr_attn.lm_settings import LmRunConfig
 from asr_attn.settings import RunConfig
 
 CONF = Path(__file__).resolve().parent / "conf"
 INTERRUPTED = 130
-NO_MODEL = "training ended before the first validation, so no model was kept; train for longer"
 failed_runs: list[str] = []
 """Complaints of those runs of a sweep that failed."""
 
@@ -63,6 +66,7 @@ def main(config: DictConfig) -> float | None:
 def _run(config: DictConfig) -> float | None:
     hydra_config = HydraConfig.get()
     several = hydra_config.mode == RunMode.MULTIRUN
+    by_clock = is_by_clock(config, "run_dir")
     if several:
         with open_dict(config):
             config.run_dir = hydra_config.runtime.output_dir
@@ -74,22 +78,24 @@ def _run(config: DictConfig) -> float | None:
             "one by one"
         )
     changed = [written_name(override.split("=")[0]) for override in hydra_config.overrides.task]
+    renamed = partial(_share_run_dir, settings) if by_clock and not several else None
     if isinstance(settings, LmRunConfig):
-        return _train_lm(settings, [key for key in changed if key != "task"])
-    return _train(settings, changed)
+        return _train_lm(settings, [key for key in changed if key != "task"], renamed)
+    return _train(settings, changed, renamed)
 
 
-def _train(settings: RunConfig, changed: list[str]) -> float | None:
+def _train(
+    settings: RunConfig, changed: list[str], renamed: Callable[[Path], None] | None
+) -> float | None:
     """Train a recogniser; its word error rate on the validation set."""
     from asr_attn.training.run import fit  # Lightning takes seconds to import: not for --help
 
-    _share_run_dir(settings, changed)
-    result = fit(settings, changed)
+    result = fit(settings, changed, renamed)
     if not result.main_process:
         return None
     _tell(result.folder, result.model, result.stopped)
     if result.dev_wer is None:
-        raise InputError(NO_MODEL)
+        raise _not_measured(result.folder)
     print(f"WER on the validation set: {100 * result.dev_wer:.2f} %")
     if result.test is not None:
         counts = result.test
@@ -101,30 +107,37 @@ def _train(settings: RunConfig, changed: list[str]) -> float | None:
     return result.dev_wer
 
 
-def _train_lm(settings: LmRunConfig, changed: list[str]) -> float | None:
+def _train_lm(
+    settings: LmRunConfig, changed: list[str], renamed: Callable[[Path], None] | None
+) -> float | None:
     """Train a language model; its perplexity of a token of the validation text."""
     from asr_attn.training.lm_run import fit_lm
 
-    _share_run_dir(settings, changed)
-    result = fit_lm(settings, changed)
+    result = fit_lm(settings, changed, renamed)
     if not result.main_process:
         return None
     _tell(result.folder, result.model, result.stopped)
     if result.perplexity is None:
-        raise InputError(NO_MODEL)
+        raise _not_measured(result.folder)
     print(f"perplexity of a token on the validation set: {result.perplexity:.3f}")
     print(f"perplexity of a word on the validation set: {result.word_perplexity:.2f}")
     return result.perplexity
 
 
-def _share_run_dir(settings: RunConfig | LmRunConfig, changed: list[str]) -> None:
+def _share_run_dir(settings: RunConfig | LmRunConfig, folder: Path) -> None:
     """Let the processes that Lightning starts for more devices have the run folder of this one.
 
     They compose the settings anew, and what names a folder by the time would name another.
     """
-    named = settings.resume is not None or "run_dir" in changed
-    if settings.trainer.devices > 1 and not named and "LOCAL_RANK" not in os.environ:
-        sys.argv.append(f'run_dir="{settings.run_dir}"')
+    if settings.trainer.devices > 1 and "LOCAL_RANK" not in os.environ:
+        sys.argv.append(f'run_dir="{folder}"')
+
+
+def _claim_sweep_folder(task: str) -> None:
+    """Give a sweep a folder that no other sweep has, which may have begun in the same second."""
+    folder = sweep_folder_by_clock(sys.argv[1:], CONF, task)
+    if folder is not None:
+        sys.argv.append(f'hydra.sweep.dir="{claim_next_free(folder)}"')
 
 
 def _tell(folder: Path, model: Path | None, stopped: bool) -> None:
@@ -135,6 +148,13 @@ def _tell(folder: Path, model: Path | None, stopped: bool) -> None:
     if stopped:
         print(f"stopped; go on with: python train.py resume={folder}")
         sys.exit(INTERRUPTED)
+
+
+def _not_measured(folder: Path) -> InputError:
+    return InputError(
+        "training ended before the first validation; the model file holds the weights as they are: "
+        f"go on by resume={folder} with a longer trainer.max_time"
+    )
 
 
 def _complain(sentence: str) -> None:
@@ -152,8 +172,11 @@ if __name__ == "__main__":
         (register_lm_schemas if task == "lm" else register_schemas)()
         sys.argv[1:] = name_groups(arguments, task)
         check_overrides(sys.argv[1:], CONF, task)
+        _claim_sweep_folder(task)
     except InputError as error:
         _fail(str(error))
+    except OSError as error:
+        _fail(str(write_error(Path(error.filename or "."), error)))
     hydra.main(config_path=str(CONF), config_name=TASKS[task], version_base="1.3")(main)()
     if failed_runs:
         _fail(f"{len(failed_runs)} of the runs failed; why is said above")

@@ -268,6 +268,28 @@ def check_overrides(arguments: Sequence[str], conf: Path, task: str = "asr") -> 
             raise ConfigError(_explain(error, overrides, conf, task)) from error
 
 
+def is_by_clock(config: DictConfig, key: str) -> bool:
+    """Whether a setting holds the time of the start, as names of folders do by themselves."""
+    return "${now:" in str(OmegaConf.to_container(config, resolve=False)[key])  # type: ignore[index, call-overload]
+
+
+def sweep_folder_by_clock(arguments: Sequence[str], conf: Path, task: str) -> Path | None:
+    """The folder of a sweep, as the time names it; None if there is no sweep, or it has a name.
+
+    Args:
+        arguments: of the command line, as ``check_overrides`` has accepted them.
+        conf: folder of the configs.
+        task: what is trained.
+    """
+    if not {"-m", "--multirun"} & set(arguments):
+        return None
+    overrides = [_first_choice(a, sweep=True) for a in arguments if not a.startswith("-")]
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        config = compose(TASKS[task], overrides=overrides, return_hydra_config=True)
+    sweep = config.hydra.sweep
+    return Path(sweep.dir) if is_by_clock(sweep, "dir") else None
+
+
 def _first_choice(override: str, sweep: bool) -> str:
     """``key=a`` for the sweep ``key=a,b``."""
     parsed = OverridesParser.create().parse_overrides([override])[0]

@@ -20,6 +20,8 @@ _REASONS = {
     errno.EISDIR: "it is a folder; name a file",
 }
 
+_ATTEMPTS = 10
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -61,6 +63,51 @@ def replaced_file(path: Path) -> Iterator[Path]:
     finally:
         if scratch != path:
             scratch.unlink(missing_ok=True)
+
+
+def claim_folder(folder: Path) -> bool:
+    """Make a folder that nobody else has; False if there is one already.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    for attempts_left in reversed(range(_ATTEMPTS)):
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir()
+        except OSError as error:
+            if isinstance(error, FileExistsError) and folder.is_dir():
+                return False
+            # another process, which has no use for it, may just have removed the parent
+            if not isinstance(error, FileNotFoundError) or not attempts_left:
+                raise
+        else:
+            break
+    return True
+
+
+def claim_next_free(folder: Path) -> Path:
+    """Make a folder that nobody else has: ``folder``, or the first free of ``folder-1``, ...
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    number, name = 0, folder
+    while not claim_folder(name):
+        number += 1
+        name = folder.with_name(f"{folder.name}-{number}")
+    return name
+
+
+def remove_scratch(folder: Path, name: str) -> None:
+    """Remove temporary files that a killed process left in a folder.
+
+    Args:
+        folder: where they lie; it may not exist.
+        name: pattern of the names of the files that were being written.
+    """
+    for path in folder.glob(f".{name}.*.partial"):
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -261,7 +261,8 @@ class LoggerConfig:
     tensorboard: bool = True
     """For `tensorboard --logdir runs`."""
     mlflow: str | None = None
-    """Address of an MLflow server, or file:FOLDER; needs the package mlflow."""
+    """Address of an MLflow server, or a database as in sqlite:///mlruns.db; needs the package
+    mlflow."""
     wandb: str | None = None
     """Project of Weights & Biases; needs the package wandb."""
 

@@ -2,6 +2,8 @@
 
 import runpy
 import sys
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -33,7 +35,7 @@ def train_py(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 def test_a_sweep_goes_on_when_a_run_of_it_fails(train_py, monkeypatch, capsys):
     seeds = []
 
-    def fit(config: RunConfig, changed: list[str]) -> RunResult:
+    def fit(config: RunConfig, changed: list[str], renamed: None) -> RunResult:
         seeds.append(config.seed)
         if config.seed == 2:
             raise ConfigError("the loss was not finite")
@@ -59,19 +61,29 @@ def test_a_sweep_goes_on_when_a_run_of_it_fails(train_py, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "shared"),
+    ("arguments", "by_clock", "shared"),
     [
-        (["trainer.devices=2"], True),
-        (["trainer.devices=2", "run_dir=mine"], False),
-        (["trainer.devices=1"], False),
+        (["trainer.devices=2"], True, True),
+        (["trainer.devices=2", "run_dir=runs/${now:%Y}"], True, True),
+        (["trainer.devices=2", "run_dir=mine"], False, False),
+        (["trainer.devices=1"], True, False),
     ],
 )
-def test_processes_share_the_run_folder_that_time_names(train_py, monkeypatch, arguments, shared):
+def test_processes_share_the_run_folder_that_time_names(
+    train_py, monkeypatch, arguments, by_clock, shared
+):
     found = []
 
-    def fit(config: RunConfig, changed: list[str]) -> RunResult:
-        found.append((config.run_dir, list(sys.argv)))
-        return RunResult(Path(config.run_dir), main_process=False)
+    def fit(
+        config: RunConfig, changed: list[str], renamed: Callable[[Path], None] | None
+    ) -> RunResult:
+        assert (renamed is not None) == by_clock
+        folder = Path(config.run_dir)
+        if renamed is not None:
+            folder = folder.with_name(f"{folder.name}-1")  # the name was taken
+            renamed(folder)
+        found.append((folder, list(sys.argv)))
+        return RunResult(folder, main_process=False)
 
     monkeypatch.setattr(run, "fit", fit)
     assert train_py(*arguments) == 0
@@ -79,6 +91,31 @@ def test_processes_share_the_run_folder_that_time_names(train_py, monkeypatch, a
     assert argv[1:] == [*arguments, *([f'run_dir="{folder}"'] if shared else [])]
     if shared:  # the process that Lightning starts with these arguments
         monkeypatch.setenv("LOCAL_RANK", "1")
+        by_clock = False
         assert train_py(*argv[1:]) == 0
         assert found[1][0] == folder
         assert found[1][1][1:] == argv[1:]
+
+
+def test_sweeps_of_one_moment_have_folders_of_their_own(train_py, monkeypatch, tmp_path):
+    folders = []
+
+    def fit(config: RunConfig, changed: list[str], renamed: None) -> RunResult:
+        folders.append(Path(config.run_dir))
+        return RunResult(folders[-1], dev_wer=0.5)
+
+    monkeypatch.setattr(run, "fit", fit)
+    for _ in range(2):
+        # a clock that stands still, so that both begin in the same moment
+        assert train_py("--multirun", "seed=1,2", "hydra.sweep.dir=sweeps/${now:%Y}") == 0
+    assert train_py("-m", "seed=1", "hydra.sweep.dir=mine") == 0
+    year = f"{datetime.now():%Y}"
+    assert folders == [
+        tmp_path / name
+        for name in (
+            *(f"sweeps/{year}/{i}" for i in "01"),
+            *(f"sweeps/{year}-1/{i}" for i in "01"),
+            "mine/0",
+        )
+    ]
+    assert (tmp_path / "sweeps" / f"{year}-1" / "multirun.yaml").is_file()

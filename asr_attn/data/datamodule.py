@@ -61,6 +61,15 @@ class _From(Sampler[int]):
         return self.size
 
 
+def fingerprint_of(utterances: Iterable[Utterance]) -> str:
+    """A digest of utterances: the same for the same ids, texts and durations."""
+    digest = hashlib.sha256()
+    for utterance in utterances:
+        row = (utterance.id, utterance.text, utterance.offset, utterance.duration)
+        digest.update(repr(row).encode())
+    return digest.hexdigest()
+
+
 def plan_digest(batches: Iterable[Sequence[float]], world_size: int) -> str:
     """A digest of an epoch's batches of all processes: other batches have another.
 
@@ -287,18 +296,10 @@ class SpeechData(pl.LightningDataModule):
         batches = self.utterance_batches(self.dev, trainer.global_rank, trainer.world_size)
         return ResumableLoader(batches, len(batches), self.loading.workers)
 
-    def fingerprint(self) -> str:
-        """A digest of the training utterances: the same for the same ids, texts and durations."""
-        digest = hashlib.sha256()
-        for utterance in self.train:
-            row = (utterance.id, utterance.text, utterance.offset, utterance.duration)
-            digest.update(repr(row).encode())
-        return digest.hexdigest()
-
     def state_dict(self) -> dict[str, Any]:
         """What resuming needs beyond the configuration."""
         lost = [name for name, _ in self.unreadable["dev"]]
-        return {"cuts": self.cuts, "fingerprint": self.fingerprint(), "lost_dev": lost}
+        return {"cuts": self.cuts, "fingerprint": fingerprint_of(self.train), "lost_dev": lost}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up what ``state_dict`` gave.
@@ -306,7 +307,7 @@ class SpeechData(pl.LightningDataModule):
         Raises:
             InputError: the run was started on other training data.
         """
-        if state_dict["fingerprint"] != self.fingerprint():
+        if state_dict["fingerprint"] != fingerprint_of(self.train):
             raise InputError(
                 "the training manifest has changed since this run was stopped (ids, texts or "
                 "durations); put it back, or start a new run without resume"

@@ -5,12 +5,14 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, cast
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.utilities import rank_zero_only
 
 from asr_attn.data.batches import Batch
 from asr_attn.data.datamodule import SpeechData
@@ -27,6 +29,8 @@ LABELS = {
     "val/wer": "WER",
 }
 """Metrics that are reported on a terminal, and what they are called there."""
+HANGUP: int | None = getattr(signal, "SIGHUP", None)
+"""The signal that the terminal is gone; Windows has none."""
 ATTENTION_WORK = 1.8
 """About how much longer an epoch takes that trains attention, for one by CTC alone."""
 
@@ -51,9 +55,10 @@ METRICS = (
 
 
 class GracefulStop(pl.Callback):
-    """On Ctrl-C or a termination signal: finish the batch, save the state, stop.
+    """On Ctrl-C, a termination signal or the end of the terminal: finish the batch, save, stop.
 
-    A second Ctrl-C stops at once; what was learnt since the last save is lost.
+    A second Ctrl-C or termination signal stops at once; what was learnt since the last save is
+    lost. A terminal that closes may say so more than once.
 
     Args:
         checkpoints: saves and stops.
@@ -63,6 +68,7 @@ class GracefulStop(pl.Callback):
         self.checkpoints = checkpoints
         self._before: dict[int, Any] = {}
         self._process: int | None = None
+        self._terminals: list[int] = []
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take over the signals, also from Lightning.
@@ -70,8 +76,13 @@ class GracefulStop(pl.Callback):
         With several processes, its handler of termination waits for processes that wait for this.
         """
         self._process = os.getpid()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._request)
+        self._terminals = [number for number in (1, 2) if os.isatty(number)]
+        for number in (signal.SIGINT, signal.SIGTERM, HANGUP):
+            # nohup has the end of the terminal ignored
+            if number is not None and (
+                number != HANGUP or signal.getsignal(number) != signal.SIG_IGN
+            ):
+                self._before[number] = signal.signal(number, self._request)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Give the signals back."""
@@ -82,16 +93,33 @@ class GracefulStop(pl.Callback):
     def _request(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:  # a process that reads audio: its parent will end it
             return
+        if number == HANGUP:
+            self._leave_terminals()
+            self.checkpoints.stop_requested = True
+            return
         if self.checkpoints.stop_requested:
             _note("stopped at once; what was learnt since the last save is lost\n")
             raise SystemExit(130)
         self.checkpoints.stop_requested = True
         _note("\nsaving and stopping after this batch (again: stop at once)\n")
 
+    def _leave_terminals(self) -> None:
+        """Write to nowhere what would go to a terminal, where it would fail now."""
+        for number in self._terminals:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, number)
+            os.close(nowhere)
+        self._terminals = []
+
 
 def _note(text: str) -> None:
-    """Write from within a signal handler, where ``print`` may not be entered twice."""
-    os.write(2, text.encode())
+    """Write from within a signal handler, where ``print`` may not be entered twice.
+
+    The main process does: Ctrl-C reaches all of them.
+    """
+    if rank_zero_only.rank == 0:
+        with suppress(OSError):  # nobody reads it any more
+            os.write(2, text.encode())
 
 
 class EpochFigures(pl.Callback):

@@ -8,13 +8,14 @@ from typing import Any, cast
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, Timer
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from asr_attn.checkpoint import MODEL_FILE, load_model, save_model
 from asr_attn.errors import ConfigError
 from asr_attn.files import atomic_path
-from asr_attn.settings import CallbacksConfig
+from asr_attn.lm.neural_file import LM_FILE
+from asr_attn.settings import CallbacksConfig, TrainerConfig
 from asr_attn.training.processes import any_process
 from asr_attn.training.task import RecognizerTask
 
@@ -46,8 +47,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 raise
 
 
-def check_resume_file(path: Path, epochs: int) -> None:
+def check_resume_file(path: Path, trainer: TrainerConfig, patience: int) -> None:
     """See that a run can go on from its saved state.
+
+    Args:
+        path: of the state.
+        trainer: settings with which it is to go on.
+        patience: ``callbacks.patience`` of the run.
 
     Raises:
         ConfigError: the file is damaged, or the run is finished.
@@ -55,31 +61,54 @@ def check_resume_file(path: Path, epochs: int) -> None:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         done = state["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
-        ended = any(kept.get("ended") for kept in state["callbacks"].values())
+        own = next(kept for kept in state["callbacks"].values() if "stale" in kept)
+        stale, best = own["stale"], own.get("best")
+        timer = state["callbacks"].get(Timer.__qualname__, {"time_elapsed": {}})
+        seconds = timer["time_elapsed"].get("train", 0.0)
     except Exception as error:  # torch raises many kinds for a damaged file
         raise ConfigError(
             f"{path}: is damaged and cannot be resumed from; use the run's {MODEL_FILE}, or start "
             "a new run"
         ) from error
-    if done < epochs and not ended:
+    run, epochs = path.parent, trainer.max_epochs
+    limit = Timer(trainer.max_time).time_remaining()
+    out_of_time = limit is not None and limit <= seconds
+    out_of_patience = 0 < patience <= stale
+    if done < epochs and not (out_of_time or out_of_patience):
         return
     if done > epochs:
         raise ConfigError(
-            f"resume={path.parent}: this run has done {done} epochs, more than "
+            f"resume={run}: this run has done {done} epochs, more than "
             f"trainer.max_epochs={epochs}; with trainer.max_epochs={done} it ends here"
         )
-    model = path.with_name(MODEL_FILE)
-    if model.is_file() and AVERAGED not in load_model(model).info:
-        return  # what comes after the last epoch may be missing
+    if _end_is_missing(run, measured=bool(best)):
+        return
     if done >= epochs:
         raise ConfigError(
-            f"resume={path.parent}: this run has finished its {epochs} epochs; to train on, raise "
+            f"resume={run}: this run has finished its {epochs} epochs; to train on, raise "
             "trainer.max_epochs"
         )
+    if out_of_patience:
+        raise ConfigError(
+            f"resume={run}: this run has finished after {done} epochs, by "
+            f"callbacks.patience={patience}; start a new run to train on"
+        )
     raise ConfigError(
-        f"resume={path.parent}: this run has finished after {done} epochs, by callbacks.patience "
-        f"or trainer.max_time; to train on, start a new run by start_from={path.parent}"
+        f"resume={run}: this run has used its trainer.max_time={trainer.max_time}; to train on, "
+        "give it more, as in trainer.max_time=DD:HH:MM:SS, or null for no limit"
     )
+
+
+def _end_is_missing(run: Path, measured: bool) -> bool:
+    """Whether a run was killed between its last epoch and the model file that it ends with.
+
+    Args:
+        run: its folder.
+        measured: whether it has validated models, whose average is made last.
+    """
+    if measured:
+        return not (run / MODEL_FILE).is_file() or AVERAGED not in load_model(run).info
+    return not any((run / name).is_file() for name in (MODEL_FILE, LM_FILE))
 
 
 class StopRequested(Exception):  # noqa: N818 - not an error
@@ -111,7 +140,8 @@ class RunCheckpoints(Checkpoint):
         self.best: list[Kept] = []
         self._obsolete: list[Kept] = []
         self._stale = 0
-        self._ended = False
+        self._saved_within = False
+        """Whether the state is saved within an epoch that ``trainer.max_time`` has cut short."""
         self._last_save = time.monotonic()
         self.stop_requested = False
         """Set to save and stop as soon as the state to resume from is a clean one."""
@@ -121,18 +151,21 @@ class RunCheckpoints(Checkpoint):
         return {
             "best": [[k.wer, k.file, k.epoch] for k in self.best],
             "stale": self._stale,
-            "ended": self._ended,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up what ``state_dict`` gave."""
         self.best = [Kept(*entry) for entry in state_dict["best"]]
         self._stale = state_dict["stale"]
-        self._ended = state_dict.get("ended", False)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Train no further where the run had ended before it was interrupted."""
-        trainer.should_stop = trainer.should_stop or self._ended
+        """Train no further where the run had ended before it was interrupted.
+
+        The folder is the main process's: another one may have made another name by its clock.
+        """
+        self.folder = trainer.strategy.broadcast(self.folder)
+        out_of_patience = 0 < self.config.patience <= self._stale
+        trainer.should_stop = trainer.should_stop or out_of_patience
 
     def save_resume_state(self, trainer: pl.Trainer) -> None:
         """Write the state to resume from, and only then delete models it does not name."""
@@ -156,19 +189,27 @@ class RunCheckpoints(Checkpoint):
         Not between batches of one optimizer step, whose gradients would be lost, and not after
         the last batch: what belongs to the epoch's end would be left undone.
         """
-        if trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches:
+        if trainer.is_last_batch:
+            return
+        if (batch_idx + 1) % trainer.accumulate_grad_batches:
+            trainer.should_stop = False  # the timer sets it again after the next batch
             return
         due = time.monotonic() - self._last_save > 60 * self.config.save_minutes
-        if not any_process(trainer, due or self.stop_requested):
+        if not any_process(trainer, due or self.stop_requested or trainer.should_stop):
             return
         self.save_resume_state(trainer)
+        self._saved_within = trainer.should_stop
         if any_process(trainer, self.stop_requested):
             raise StopRequested
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save at the end of every epoch, and stop if asked to."""
-        self._ended = trainer.should_stop
-        self.save_resume_state(trainer)
+        """Save at the end of every epoch, and stop if asked to.
+
+        An epoch that ``trainer.max_time`` cuts short counts as over for Lightning. What is saved
+        stays the state within it, so that a run that gets more time leaves nothing out.
+        """
+        if not self._saved_within:
+            self.save_resume_state(trainer)
         if any_process(trainer, self.stop_requested):
             raise StopRequested
 

@@ -1,6 +1,5 @@
 """Watching over attention during training: figures, pictures, and notes in plain words."""
 
-import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,6 +8,7 @@ import lightning.pytorch as pl
 from asr_attn.evaluation.attention_diagnosis import EpochRecord, diagnose
 from asr_attn.evaluation.attention_health import AttentionHealth, attention_health, pooled
 from asr_attn.training.pictures import attention_of, draw_pictures
+from asr_attn.training.processes import note
 from asr_attn.training.task import RecognizerTask
 
 UTTERANCES = 8
@@ -94,7 +94,7 @@ class AttentionMonitor(pl.Callback):
         for kind, sentence in diagnose(self.records, self.settled).items():
             if kind not in self._said:
                 self._said.append(kind)
-                print(f"note: {sentence}", file=sys.stderr, flush=True)
+                note(sentence)
 
 
 def figures_of(health: AttentionHealth) -> dict[str, float]:

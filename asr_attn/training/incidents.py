@@ -33,7 +33,7 @@ def report(trainer: pl.Trainer, kind: str, sentence: str, **facts: Any) -> None:
         **facts,
         "note": sentence,
     }
-    folder = Path(trainer.default_root_dir)
+    folder = Path(getattr(trainer.checkpoint_callback, "folder", trainer.default_root_dir))
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / INCIDENTS_FILE).open("a", encoding="utf-8") as file:
         file.write(json.dumps(row, ensure_ascii=False) + "\n")

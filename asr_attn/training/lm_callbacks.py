@@ -45,6 +45,11 @@ class LmCheckpoints(RunCheckpoints):
         self.diverged = False
         """Whether the perplexity of the last validation was not finite."""
 
+    @property
+    def measured(self) -> bool:
+        """Whether there is a model that was validated."""
+        return math.isfinite(self.perplexity)
+
     def state_dict(self) -> dict[str, Any]:
         """What resuming needs, as builtins."""
         return {

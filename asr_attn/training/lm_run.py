@@ -1,7 +1,8 @@
 """One training run of a neural language model, from settings to a model file."""
 
-import sys
-from collections.abc import Collection, Iterator, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,11 +10,11 @@ import torch
 
 from asr_attn import __version__
 from asr_attn.checkpoint import load_model
-from asr_attn.config import CONFIG_FILE, load_lm_settings, save_settings
+from asr_attn.config import load_lm_settings
 from asr_attn.errors import CheckpointError, ConfigError, InputError
 from asr_attn.lm.corpus import Line, read_lines
 from asr_attn.lm.neural import TrainedLm, make_lm
-from asr_attn.lm.neural_file import LM_FILE
+from asr_attn.lm.neural_file import LM_FILE, save_lm
 from asr_attn.lm_settings import LmRunConfig, LmTokenizerConfig, TextConfig
 from asr_attn.text.normalizer import NormalizerConfig
 from asr_attn.text.tokenizer import CharTokenizer, Tokenizer
@@ -22,18 +23,14 @@ from asr_attn.training.checkpoints import RESUME_FILE, StopRequested
 from asr_attn.training.lm_callbacks import LmCheckpoints, lm_report_callbacks
 from asr_attn.training.lm_data import LmData, TokenText, encode_text
 from asr_attn.training.lm_task import LanguageModelTask
-from asr_attn.training.provenance import save_environment
-from asr_attn.training.run import (
-    make_folder,
-    refuse_used_folder,
-    remove_unfinished,
-    resumed_settings,
-)
+from asr_attn.training.loggers import begin_runs
+from asr_attn.training.processes import note
+from asr_attn.training.resuming import check_saved_state, resumed_settings
+from asr_attn.training.run_folder import METRICS_FILE, own_folder, record_start
 from asr_attn.training.trainer import (
     failures_explained,
     make_trainer,
     optimizer_maker,
-    quiet_lightning,
     with_precision,
 )
 
@@ -62,41 +59,42 @@ class LmRunResult:
     main_process: bool = True
 
 
-def fit_lm(config: LmRunConfig, changed: Collection[str] = ()) -> LmRunResult:
+def fit_lm(
+    config: LmRunConfig,
+    changed: Collection[str] = (),
+    renamed: Callable[[Path], None] | None = None,
+) -> LmRunResult:
     """Train a language model.
 
     Args:
         config: settings; with ``resume`` set, those of the run it names are used instead.
         changed: with ``resume``, the keys whose values are to be taken from ``config``.
+        renamed: for a ``run_dir`` that a clock named: see ``run_folder.new_run_folder``.
 
     Raises:
         InputError: settings or text that cannot be trained on.
     """
-    folder = Path(config.resume or config.run_dir)
-    resuming = config.resume is not None
-    if resuming:
+    if config.resume is not None:
         config = resumed_settings(config, changed, load_lm_settings)
     else:
         config = with_precision(config)
-    quiet_lightning()
-    if config.trainer.threads:
-        torch.set_num_threads(config.trainer.threads)
+    with own_folder(config, renamed) as folder:
+        return _fit_in(folder, check_saved_state(config))
+
+
+def _fit_in(folder: Path, config: LmRunConfig) -> LmRunResult:
+    """Train in a folder that this run holds."""
     checkpoints = LmCheckpoints(folder, config.callbacks)
     callbacks = [
         GracefulStop(checkpoints),
-        *lm_report_callbacks(folder / "metrics.csv" if config.logger.csv else None),
+        *lm_report_callbacks(folder / METRICS_FILE if config.logger.csv else None),
         checkpoints,
     ]
     trainer = make_trainer(config.trainer, config.logger, folder, callbacks)
-    if trainer.is_global_zero and not resuming:
-        refuse_used_folder(folder)
     task, data = set_up_lm(config)
+    begin_runs(trainer)
     if trainer.is_global_zero:
-        make_folder(folder)
-        remove_unfinished(folder)
-        save_settings(folder / CONFIG_FILE, replace(config, resume=None))
-        names = (config.data.train, *config.data.also_train, config.data.dev)
-        save_environment(folder, [Path(name) for name in names if name is not None])
+        record_start(folder, config, _texts(config.data), _fingerprints(config, task, data))
     result = LmRunResult(folder, main_process=trainer.is_global_zero)
     model = folder / LM_FILE
     try:
@@ -109,20 +107,40 @@ def fit_lm(config: LmRunConfig, changed: Collection[str] = ()) -> LmRunResult:
             )
     except StopRequested:
         return replace(result, model=model if model.is_file() else None, stopped=True)
-    if not model.is_file():
-        if checkpoints.diverged:
+    if not trainer.is_global_zero:
+        return result
+    if not checkpoints.measured:
+        if checkpoints.diverged or not all(p.isfinite().all() for p in task.network.parameters()):
             rate = config.optimizer.get("lr")
             raise InputError(
                 "the perplexity of the validation text is not finite, so no model was kept; lower "
                 f"optimizer.lr (now {rate}) or raise scheduler.warmup_steps"
             )
-        return result
+        with failures_explained(trainer, folder):
+            save_lm(model, task.model)
+        return replace(result, model=model)
     return replace(
         result,
         model=model,
         perplexity=checkpoints.perplexity,
         word_perplexity=checkpoints.word_perplexity,
     )
+
+
+def _fingerprints(config: LmRunConfig, task: LanguageModelTask, data: LmData) -> dict[str, str]:
+    """Digests of what a run is trained and measured on, wherever it lies."""
+    found = {"data.train": data.train.digest(), "data.dev": data.dev.digest()}
+    if config.tokenizer.of is None:  # the tokens are those of the text
+        return found
+    tokens = json.dumps(task.model.tokenizer.to_dict()).encode()
+    return {"tokenizer.of": hashlib.sha256(tokens).hexdigest(), **found}
+
+
+def _texts(config: TextConfig) -> dict[str, Path]:
+    """The texts of a run, by their settings."""
+    named = {"data.train": config.train, "data.dev": config.dev}
+    further = {f"data.also_train.{i}": name for i, name in enumerate(config.also_train)}
+    return {key: Path(name) for key, name in (named | further).items() if name is not None}
 
 
 def set_up_lm(config: LmRunConfig) -> tuple[LanguageModelTask, LmData]:
@@ -142,11 +160,10 @@ def set_up_lm(config: LmRunConfig) -> tuple[LanguageModelTask, LmData]:
             "holds; take these characters, or the sentences with them, out of the text"
         )
     if dev.unknown:
-        print(
-            f"note: data.dev: {dev.unknown} of {len(dev.tokens)} tokens are unknown "
+        note(
+            f"data.dev: {dev.unknown} of {len(dev.tokens)} tokens are unknown "
             f"({_unknown('dev', config.data, tokenizer, normalizer)}); they do not count in the "
-            "perplexity of tokens",
-            file=sys.stderr,
+            "perplexity of tokens"
         )
     torch.manual_seed(config.seed)
     info = {

@@ -1,6 +1,5 @@
 """Attention over validation utterances during training, and pictures of it."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from asr_attn.data.manifest import Utterance
 from asr_attn.errors import InputError
 from asr_attn.evaluation.attention import UtteranceAttention, teacher_forced_attention
 from asr_attn.evaluation.drawing import draw_alignment, save_figure
+from asr_attn.training.processes import note
 from asr_attn.training.splitting import is_out_of_memory
 from asr_attn.training.task import RecognizerTask
 
@@ -58,7 +58,7 @@ def draw_pictures(
         try:
             save_figure(figure, folder / f"{i}_epoch={epoch:04d}.png", dpi=80)
         except InputError as error:
-            print(f"note: {error}", file=sys.stderr)
+            note(str(error))
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 writer: Any = logger.experiment

@@ -21,6 +21,7 @@ from asr_attn.text.build import build_tokenizer
 from asr_attn.text.normalizer import NormalizerConfig, normalize
 from asr_attn.text.tokenizer import Tokenizer, tokenizer_from_dict
 from asr_attn.training.checkpoints import RESUME_FILE
+from asr_attn.training.processes import note
 
 STATISTICS_SECONDS = 1800.0
 """Training audio that feature statistics are computed from, at most."""
@@ -86,10 +87,9 @@ def _confident(train: list[Utterance], least: float) -> list[Utterance]:
     if not kept:
         raise InputError(f"data.least_confidence={least:g} leaves no utterance to train on")
     labelled = sum("confidence" in u.extra for u in train)
-    print(
-        f"note: {labelled - len(train) + len(kept)} of {labelled} utterances with a confidence are "
-        f"trained on, those of {least:g} or more (data.least_confidence)",
-        file=sys.stderr,
+    note(
+        f"{labelled - len(train) + len(kept)} of {labelled} utterances with a confidence are "
+        f"trained on, those of {least:g} or more (data.least_confidence)"
     )
     return kept
 

@@ -1,14 +1,22 @@
 """What the processes of a run must agree on."""
 
 import subprocess
+import sys
 from typing import NoReturn, TypeVar
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 
 from asr_attn.errors import InputError
 
 T = TypeVar("T")
+
+
+def note(sentence: str) -> None:
+    """Tell something on stderr, once for all processes: the main process does."""
+    if rank_zero_only.rank == 0:
+        print(f"note: {sentence}", file=sys.stderr, flush=True)
 
 
 def any_process(trainer: pl.Trainer, flag: bool) -> bool:

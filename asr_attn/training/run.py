@@ -1,36 +1,36 @@
 """One training run, from settings to a model file."""
 
-import sys
+import hashlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from asr_attn.checkpoint import MODEL_FILE, load_model
-from asr_attn.config import CONFIG_FILE, load_settings, save_settings
-from asr_attn.data.datamodule import SpeechData
+from asr_attn.audio.noise import noise_files
+from asr_attn.checkpoint import MODEL_FILE, load_model, save_model
+from asr_attn.config import load_settings
+from asr_attn.data.datamodule import SpeechData, fingerprint_of
 from asr_attn.decoding.hypothesis import SearchConfig
-from asr_attn.errors import AudioError, ConfigError, InputError
+from asr_attn.errors import AudioError, InputError
 from asr_attn.evaluation.error_rates import ErrorCounts
 from asr_attn.lm.loading import load_scorer
-from asr_attn.settings import RunConfig
+from asr_attn.settings import DataConfig, RunConfig
 from asr_attn.training.callbacks import GracefulStop, report_callbacks
-from asr_attn.training.checkpoints import (
-    RESUME_FILE,
-    RunCheckpoints,
-    StopRequested,
-    check_resume_file,
-)
+from asr_attn.training.checkpoints import RESUME_FILE, RunCheckpoints, StopRequested
 from asr_attn.training.faults import check_data, check_noise, notes_on_data
 from asr_attn.training.finish import average_best, errors_on
 from asr_attn.training.health import AttentionMonitor
-from asr_attn.training.preparation import (
-    load_data,
-    load_manifest,
-    new_model,
+from asr_attn.training.loggers import begin_runs
+from asr_attn.training.preparation import load_data, load_manifest, new_model
+from asr_attn.training.processes import note
+from asr_attn.training.resuming import check_saved_state, resumed_settings
+from asr_attn.training.run_folder import (
+    ATTENTION_FOLDER,
+    METRICS_FILE,
+    own_folder,
+    record_start,
 )
-from asr_attn.training.provenance import save_environment
 from asr_attn.training.splitting import is_out_of_memory
 from asr_attn.training.starting import (
     started_model,
@@ -39,20 +39,12 @@ from asr_attn.training.starting import (
 )
 from asr_attn.training.task import RecognizerTask
 from asr_attn.training.trainer import (
-    C,
     failures_explained,
     make_trainer,
     optimizer_maker,
-    quiet_lightning,
     with_precision,
 )
 from asr_attn.training.unreadable import UnreadableAudio
-
-RESUME_MAY_CHANGE = {
-    f"trainer.{name}"
-    for name in ("max_epochs", "accelerator", "devices", "num_nodes", "strategy", "threads")
-}
-"""Settings that may differ when a run is resumed."""
 
 
 @dataclass(frozen=True)
@@ -76,46 +68,47 @@ class RunResult:
     main_process: bool = True
 
 
-def fit(config: RunConfig, changed: Collection[str] = ()) -> RunResult:
+def fit(
+    config: RunConfig,
+    changed: Collection[str] = (),
+    renamed: Callable[[Path], None] | None = None,
+) -> RunResult:
     """Train.
 
     Args:
         config: settings; with ``resume`` set, those of the run it names are used instead.
         changed: keys that were set for this run. With ``resume`` these alone are taken from
             ``config``, with ``start_from`` these alone of ``model``, or of ``model.encoder``.
+        renamed: for a ``run_dir`` that a clock named: see ``run_folder.new_run_folder``.
 
     Raises:
         InputError: settings or data that cannot be trained on.
     """
-    folder = Path(config.resume or config.run_dir)
-    resuming = config.resume is not None
-    if resuming:
+    if config.resume is not None:
         config = resumed_settings(config, changed, load_settings)
     else:
         config = with_settings_of_start(with_precision(config), changed)
-    quiet_lightning()
-    if config.trainer.threads:
-        torch.set_num_threads(config.trainer.threads)
+    with own_folder(config, renamed) as folder:
+        return _fit_in(folder, check_saved_state(config))
+
+
+def _fit_in(folder: Path, config: RunConfig) -> RunResult:
+    """Train in a folder that this run holds."""
     settled = max([config.training.ctc_warmup, *(s.until for s in config.data.loading.curriculum)])
     checkpoints = RunCheckpoints(folder, config.callbacks, settled)
     callbacks = [
         GracefulStop(checkpoints),
         UnreadableAudio(),
-        *report_callbacks(folder / "metrics.csv" if config.logger.csv else None),
-        AttentionMonitor(folder / "attention", config.callbacks.pictures, checkpoints.settled),
+        *report_callbacks(folder / METRICS_FILE if config.logger.csv else None),
+        AttentionMonitor(folder / ATTENTION_FOLDER, config.callbacks.pictures, checkpoints.settled),
         checkpoints,
     ]
     trainer = make_trainer(config.trainer, config.logger, folder, callbacks)
-    if trainer.is_global_zero and not resuming:
-        refuse_used_folder(folder)
     task, data = set_up(config)
     check_search(config.search, task)
+    begin_runs(trainer)
     if trainer.is_global_zero:
-        make_folder(folder)
-        remove_unfinished(folder)
-        save_settings(folder / CONFIG_FILE, replace(config, resume=None))
-        names = (config.data.train, *config.data.also_train, config.data.dev, config.data.test)
-        save_environment(folder, [Path(name) for name in names if name is not None])
+        record_start(folder, config, _manifests(config.data), _fingerprints(config, data))
     result = RunResult(folder, main_process=trainer.is_global_zero)
     try:
         with failures_explained(trainer, folder):
@@ -127,9 +120,12 @@ def fit(config: RunConfig, changed: Collection[str] = ()) -> RunResult:
             )
     except StopRequested:
         return replace(result, model=_existing(folder / MODEL_FILE), stopped=True)
-    if not checkpoints.best or not trainer.is_global_zero:
+    if not trainer.is_global_zero:
         return result
     with failures_explained(trainer, folder):
+        if not checkpoints.best:
+            save_model(folder / MODEL_FILE, task.model)
+            return replace(result, model=folder / MODEL_FILE)
         # the task itself has been moved to the CPU
         device = trainer.strategy.root_device
         dev_wer = average_best(folder, checkpoints, data.readable_dev, device)
@@ -143,40 +139,29 @@ def fit(config: RunConfig, changed: Collection[str] = ()) -> RunResult:
         if not isinstance(error, AudioError) and not is_out_of_memory(error):
             raise
         reason = str(error) if isinstance(error, AudioError) else "there is too little memory"
-        print(f"note: the test set is not measured: {reason}", file=sys.stderr)
+        note(f"the test set is not measured: {reason}")
         return result
     return replace(result, test=errors)
 
 
-def refuse_used_folder(folder: Path) -> None:
-    """Make sure that a new run does not write over another.
-
-    Raises:
-        ConfigError: the folder holds a run already.
-    """
-    if (folder / CONFIG_FILE).exists():
-        raise ConfigError(
-            f"run_dir={folder}: holds a run already; choose another folder, or go on with that "
-            f"run by resume={folder}"
-        )
+def _manifests(config: DataConfig) -> dict[str, Path]:
+    """The manifests of a run, by their settings."""
+    named = {"data.train": config.train, "data.dev": config.dev, "data.test": config.test}
+    further = {f"data.also_train.{i}": name for i, name in enumerate(config.also_train)}
+    return {key: Path(name) for key, name in (named | further).items() if name is not None}
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Remove files that a run did not come to finish when it was killed."""
-    for path in folder.rglob(".*.partial"):
-        path.unlink(missing_ok=True)
-
-
-def make_folder(folder: Path) -> None:
-    """Make the folder of a run, once it is known that the run can start.
-
-    Raises:
-        ConfigError: it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"run_dir={folder}: cannot be made ({error.strerror})") from error
+def _fingerprints(config: RunConfig, data: SpeechData) -> dict[str, str]:
+    """Digests of what a run is trained and measured on, wherever it lies."""
+    found = {"data.train": fingerprint_of(data.train), "data.dev": fingerprint_of(data.dev)}
+    if config.data.test is not None:
+        test = load_manifest("test", config.data, config.tokenizer.normalizer)
+        found["data.test"] = fingerprint_of(test)
+    folder = config.augmentation.noise_folder
+    if folder is not None and config.augmentation.noise_probability:
+        rows = [(path.relative_to(folder).as_posix(), s) for path, s in noise_files(folder)]
+        found["augmentation.noise_folder"] = hashlib.sha256(repr(rows).encode()).hexdigest()
+    return found
 
 
 def set_up(config: RunConfig) -> tuple[RecognizerTask, SpeechData]:
@@ -197,8 +182,8 @@ def set_up(config: RunConfig) -> tuple[RecognizerTask, SpeechData]:
             f"{config.data.train}: the sound of some recordings is far beyond full scale, so that "
             "its mean over all of them is not finite; find them by asr-attn data check"
         )
-    for note in notes_on_data(train, [*dev, *test], model, config.augmentation):
-        print(f"note: {note}", file=sys.stderr)
+    for sentence in notes_on_data(train, [*dev, *test], model, config.augmentation):
+        note(sentence)
     data = SpeechData(
         train,
         dev,
@@ -210,7 +195,7 @@ def set_up(config: RunConfig) -> tuple[RecognizerTask, SpeechData]:
     )
     if config.data.loading.cut_at_pauses and not config.resume:
         located = data.cut_at_pauses()
-        print(f"words located by pauses: {located} of {len(train)} utterances", file=sys.stderr)
+        note(f"words located by pauses: {located} of {len(train)} utterances")
     task = RecognizerTask(
         model,
         config.training,
@@ -234,40 +219,6 @@ def check_search(config: SearchConfig, task: RecognizerTask) -> None:
     """
     if config.lm is not None:
         load_scorer(Path(config.lm), task.model.tokenizer)
-
-
-def resumed_settings(config: C, changed: Collection[str], load: Callable[[Path], C]) -> C:
-    """Settings of the run to go on with; only how it is computed may be changed.
-
-    A run that was killed before it saved anything begins anew: then ``resume`` is None.
-
-    Args:
-        config: settings that name the run, and what is to be changed.
-        changed: keys whose values are to be taken from ``config``.
-        load: reads the settings of the run.
-
-    Raises:
-        ConfigError: there is nothing to resume, or a key that may not be changed.
-    """
-    assert config.resume is not None
-    folder = Path(config.resume)
-    refused = sorted(set(changed) - RESUME_MAY_CHANGE - {"resume"})
-    if refused:
-        raise ConfigError(
-            f"{', '.join(refused)}: a resumed run keeps its settings; what may be changed is "
-            f"{', '.join(sorted(RESUME_MAY_CHANGE))}"
-        )
-    before = load(folder / CONFIG_FILE)
-    names = [key.removeprefix("trainer.") for key in changed if key != "resume"]
-    try:
-        trainer = replace(before.trainer, **{name: getattr(config.trainer, name) for name in names})
-    except ValueError as error:  # what is changed does not go with what is not
-        raise ConfigError(f"resume={folder}: {error}") from error
-    if not (folder / RESUME_FILE).exists():
-        print(f"note: resume={folder}: nothing was saved yet, so it begins anew", file=sys.stderr)
-        return replace(before, resume=None, run_dir=config.resume, trainer=trainer)
-    check_resume_file(folder / RESUME_FILE, trainer.max_epochs)
-    return replace(before, resume=config.resume, trainer=trainer)
 
 
 def _existing(path: Path) -> Path | None:

@@ -1,6 +1,5 @@
 """What a run takes of a model that is trained already (``start_from``)."""
 
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 
@@ -15,6 +14,7 @@ from asr_attn.models.build import model_config_from_dict
 from asr_attn.settings import RunConfig
 from asr_attn.text.build import SIZED, TokenizerConfig
 from asr_attn.training.preparation import facts_of, make_network
+from asr_attn.training.processes import note
 
 
 def with_settings_of_start(config: RunConfig, changed: Collection[str] = ()) -> RunConfig:
@@ -117,7 +117,7 @@ def with_encoder_of_start(model: TrainedModel, config: RunConfig) -> TrainedMode
     if _tokens(start) == _tokens(model):
         parts += ("ctc.",)
     else:
-        print("note: the CTC head begins anew, since the tokens are others", file=sys.stderr)
+        note("the CTC head begins anew, since the tokens are others")
     weights = {k: v for k, v in start.network.state_dict().items() if k.startswith(parts)}
     _load(model.network, weights, config)
     return replace(model, info={**model.info, "encoder_started_from": start.info})

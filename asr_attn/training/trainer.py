@@ -16,13 +16,13 @@ import lightning.pytorch as pl
 import torch
 from hydra.utils import instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
 from asr_attn.errors import ConfigError, InputError
 from asr_attn.lm_settings import LmRunConfig
 from asr_attn.nn.precision import bfloat16_pays
 from asr_attn.settings import LoggerConfig, RunConfig, TrainerConfig
 from asr_attn.training.checkpoints import RESUME_FILE, AtomicCheckpointIO, StopRequested
+from asr_attn.training.loggers import make_loggers
 from asr_attn.training.processes import end_other_processes
 from asr_attn.training.splitting import is_out_of_memory
 
@@ -76,23 +76,37 @@ def make_trainer(
     Raises:
         ConfigError: settings that Lightning does not take.
     """
-    loggers = make_loggers(logger, folder)
-    options = dataclasses.asdict(config)
-    del options["threads"]
+    return _lightning_trainer(
+        config,
+        callbacks=list(callbacks),
+        plugins=[AtomicCheckpointIO()],
+        logger=make_loggers(logger, folder) or False,
+        enable_checkpointing=True,
+        enable_progress_bar=sys.stderr.isatty(),
+        num_sanity_val_steps=0,
+        reload_dataloaders_every_n_epochs=1,
+        use_distributed_sampler=False,
+        default_root_dir=folder,
+    )
+
+
+def is_main_process(config: TrainerConfig) -> bool:
+    """Whether this process is the first of a run, or the only one.
+
+    Raises:
+        ConfigError: settings that Lightning does not take.
+    """
+    trainer = _lightning_trainer(
+        config, logger=False, enable_checkpointing=False, enable_progress_bar=False
+    )
+    return trainer.is_global_zero
+
+
+def _lightning_trainer(config: TrainerConfig, **options: Any) -> pl.Trainer:
+    settings = dataclasses.asdict(config)
+    del settings["threads"]
     try:
-        return pl.Trainer(
-            **options,
-            callbacks=list(callbacks),
-            plugins=[AtomicCheckpointIO()],
-            logger=loggers or False,
-            enable_checkpointing=True,
-            enable_model_summary=False,
-            enable_progress_bar=sys.stderr.isatty(),
-            num_sanity_val_steps=0,
-            reload_dataloaders_every_n_epochs=1,
-            use_distributed_sampler=False,
-            default_root_dir=folder,
-        )
+        return pl.Trainer(**settings, **options, enable_model_summary=False)
     except (ValueError, RuntimeError, MisconfigurationException) as error:
         raise ConfigError(f"trainer: {str(error).splitlines()[0]}") from error
 
@@ -144,34 +158,6 @@ def _disk_is_full(error: BaseException | None) -> bool:
     return False
 
 
-def make_loggers(config: LoggerConfig, folder: Path) -> list[Logger]:
-    """Where figures go beside ``metrics.csv``; a run is named as its folder.
-
-    Raises:
-        ConfigError: a package is missing, or the service does not take the run.
-    """
-    loggers: list[Logger] = []
-    if config.tensorboard:
-        loggers.append(TensorBoardLogger(folder, name="", version="tensorboard"))
-    try:
-        if config.mlflow is not None:
-            loggers.append(
-                MLFlowLogger(
-                    experiment_name="asr_attn", run_name=folder.name, tracking_uri=config.mlflow
-                )
-            )
-        if config.wandb is not None:
-            loggers.append(
-                WandbLogger(name=folder.name, save_dir=str(folder), project=config.wandb)
-            )
-    except ModuleNotFoundError as error:
-        name = "wandb" if "wandb" in str(error) else "mlflow"
-        raise ConfigError(
-            f"logger.{name}: needs the package {name}; pip install {name}, or leave it out"
-        ) from error
-    return loggers
-
-
 def quiet_lightning() -> None:
     """Keep Lightning from advertising, and from warning of what is meant here."""
     for name in ("lightning.pytorch", "lightning.fabric"):
@@ -185,5 +171,6 @@ def quiet_lightning() -> None:
         ".*already exists.*",
         ".*sync_dist=True.*",
         ".*isinstance.treespec, LeafSpec.*",
+        ".*callbacks used to create the checkpoint need to be provided.*",
     ):
         warnings.filterwarnings("ignore", message)

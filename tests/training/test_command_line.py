@@ -1,11 +1,13 @@
 """``python train.py`` as a user runs it: train, interrupt, resume, evaluate."""
 
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = [
@@ -78,3 +80,53 @@ def test_train_interrupt_resume_evaluate(tones: Path, tmp_path: Path) -> None:
     )
     assert evaluated.returncode == 0, evaluated.stderr
     assert "WER (words)" in evaluated.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
+def test_a_terminal_that_closes_leaves_a_run_to_resume(tones: Path, tmp_path: Path) -> None:
+    import fcntl
+    import pty
+    import termios
+
+    manifest, run = tones / "train.jsonl", tmp_path / "run"
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            str(ROOT / "train.py"),
+            *TINY,
+            "trainer.max_epochs=900",
+            f"data.train={manifest}",
+            f"data.dev={manifest}",
+            f"run_dir={run}",
+        ],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        cwd=tmp_path,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(theirs)
+    shown = b""
+    while not (run / "last.ckpt").exists():
+        shown += os.read(ours, 1000)
+        assert process.poll() is None, shown
+    os.close(ours)  # the kernel sends SIGHUP
+    process.wait(timeout=120)
+    state = torch.load(run / "last.ckpt", weights_only=True)
+    assert 0 < state["epoch"] < 899
+    assert not (run / ".lock").exists()
+    resumed = subprocess.run(
+        [
+            sys.executable,
+            str(ROOT / "train.py"),
+            f"resume={run}",
+            f"trainer.max_epochs={3 * (state['epoch'] // 3 + 2)}",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert resumed.returncode == 0, resumed.stderr

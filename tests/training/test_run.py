@@ -1,6 +1,7 @@
 import json
 import re
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -140,6 +141,41 @@ def test_resume_equals_uninterrupted_to_the_bit(
     assert (whole / "model.safetensors").read_bytes() == (parts / "model.safetensors").read_bytes()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM"])
+def test_signals_that_end_a_process_save_first(
+    varied: RunConfig, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+
+    def end(self: GracefulStop, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.global_step == 2:
+            signal.raise_signal(number)
+            if name == "SIGHUP":  # a terminal that closes says so more than once
+                signal.raise_signal(number)
+
+    monkeypatch.setattr(GracefulStop, "on_train_batch_end", end, raising=False)
+    assert fit(varied).stopped
+    assert final_state(Path(varied.run_dir))["global_step"] == 2
+    assert signal.getsignal(number) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGHUP")
+def test_what_nohup_has_ignored_stays_ignored(
+    varied: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hang_up(self: GracefulStop, *_: Any) -> None:
+        signal.raise_signal(signal.SIGHUP)
+
+    monkeypatch.setattr(GracefulStop, "on_train_batch_end", hang_up, raising=False)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert not fit(varied).stopped
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_resume_takes_the_settings_of_the_run(
     varied: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,8 +200,9 @@ def test_resume_may_change_the_length_but_not_the_task(
         stop_after(patch, 2)
         fit(varied)
     longer = replace(varied, resume=varied.run_dir, trainer=replace(varied.trainer, max_epochs=4))
+    linear = replace(longer, scheduler=replace(varied.scheduler, decay="linear"))
     with pytest.raises(ConfigError, match=r"scheduler\.decay: a resumed run keeps its settings"):
-        fit(longer, changed=["resume", "scheduler.decay"])
+        fit(linear, changed=["resume", "scheduler.decay"])
     fit(longer, changed=["resume", "trainer.max_epochs"])
     rows = (Path(varied.run_dir) / "metrics.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in rows] == ["epoch", "0", "1", "2", "3"]
