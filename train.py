@@ -152,7 +152,7 @@ def _tell(folder: Path, model: Path | None, stopped: bool) -> None:
 
 def _not_measured(folder: Path) -> InputError:
     return InputError(
-        "training ended before the first validation; the model file holds the weights as they are: "
+        "training ended before a model was measured; the model file holds the weights as they are: "
         f"go on by resume={folder} with a longer trainer.max_time"
     )
 

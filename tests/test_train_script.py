@@ -51,7 +51,7 @@ def test_a_sweep_goes_on_when_a_run_of_it_fails(train_py, monkeypatch, capsys):
     assert out.count("WER on the validation set: 25.00 %") == 2
     assert "train.py: the loss was not finite" in err
     assert "train.py: RuntimeError: a defect" in err
-    assert "train.py: training ended before the first validation" in err
+    assert "train.py: training ended before a model was measured" in err
     assert "train.py: 3 of the runs failed" in err
     assert err.count("Traceback") == 1  # of the defect, not of mistakes
     assert train_py("--multirun", "seed=1,4") == 0

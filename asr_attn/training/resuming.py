@@ -132,7 +132,15 @@ def with_absolute_paths(config: C) -> C:
     for key in ("run_dir", *sorted(PATHS)):
         if _has(config, key):
             config = _with_value(config, key, _absolute(key, _get(config, key)))
-    return config
+    return _with_value(config, "logger.mlflow", _absolute_address(config.logger.mlflow))
+
+
+def _absolute_address(address: str | None) -> str | None:
+    """An address of MLflow, which may be a file or a folder."""
+    for kind in ("sqlite:///", "file:"):
+        if address is not None and address.startswith(kind) and not address.startswith("file://"):
+            return kind + str(Path(address.removeprefix(kind)).absolute())
+    return address
 
 
 def _absolute(key: str, value: Any) -> Any:

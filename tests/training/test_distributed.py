@@ -15,9 +15,13 @@ from tests.training.conftest import copied, incidents
 
 
 def test_two_processes_train_on_disjoint_shards_and_agree_on_the_weights(
-    tone_config: Callable[..., RunConfig], tmp_path: Path
+    tone_config: Callable[..., RunConfig], tones: Path, tmp_path: Path
 ) -> None:
     config = tone_config(training=TrainingConfig(ctc_warmup=0.4, align_at=(0.3,)))
+    dev = copied(tones, tmp_path / "data")
+    texts = dev.read_text(encoding="utf-8")
+    dev.write_text(texts.replace('"text": "', '"text": "zz '), encoding="utf-8")
+    config = replace(config, data=replace(config.data, dev=str(dev)))
     trainer = replace(config.trainer, devices=2, strategy="ddp", max_epochs=3)
     save_settings(tmp_path / "config.json", replace(config, trainer=trainer))
     script = Path(__file__).with_name("two_processes.py")
@@ -29,6 +33,7 @@ def test_two_processes_train_on_disjoint_shards_and_agree_on_the_weights(
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    assert done.stderr.count("the validation and test texts hold characters") == 1
     first, second = (torch.load(tmp_path / f"rank{rank}.pt") for rank in (0, 1))
     for name, weight in first["weights"].items():
         assert torch.equal(weight, second["weights"][name]), name

@@ -185,3 +185,12 @@ def test_names_of_models_stay_names(
     assert absolute.start_from == "digits"
     assert absolute.search.lm == str(tmp_path / "lm.arpa")
     assert with_absolute_paths(absolute) == absolute
+    for given, expected in (
+        ("sqlite:///runs/ml.db", f"sqlite:///{tmp_path}/runs/ml.db"),
+        ("sqlite:////data/ml.db", "sqlite:////data/ml.db"),
+        ("file:mlruns", f"file:{tmp_path}/mlruns"),
+        ("file:///data/mlruns", "file:///data/mlruns"),
+        ("http://localhost:5000", "http://localhost:5000"),
+    ):
+        logger = replace(config.logger, mlflow=given)
+        assert with_absolute_paths(replace(config, logger=logger)).logger.mlflow == expected
