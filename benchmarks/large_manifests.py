@@ -58,7 +58,7 @@ def step_read(folder: Path) -> None:
 def step_train(folder: Path) -> None:
     """What training does before the first batch, and again before each epoch."""
     from asr_attn.audio.augmentation import AugmentationConfig
-    from asr_attn.data.datamodule import SpeechData
+    from asr_attn.data.datamodule import SpeechData, fingerprint_of
     from asr_attn.data.planning import LoadingConfig
     from asr_attn.settings import DataConfig
     from asr_attn.text.normalizer import NormalizerConfig
@@ -75,7 +75,7 @@ def step_train(folder: Path) -> None:
         plan = data.plan(1, 4)
     del plan
     with clock("fingerprint for a checkpoint"):
-        data.fingerprint()
+        fingerprint_of(data.train)
 
 
 def step_write(folder: Path) -> None:

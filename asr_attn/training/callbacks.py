@@ -12,12 +12,12 @@ from typing import Any, cast
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import RichProgressBar
-from lightning.pytorch.utilities import rank_zero_only
 
 from asr_attn.data.batches import Batch
 from asr_attn.data.datamodule import SpeechData
 from asr_attn.files import atomic_path, blaming
 from asr_attn.training.checkpoints import RunCheckpoints
+from asr_attn.training.processes import in_main_process
 from asr_attn.training.task import RecognizerTask
 from asr_attn.training.time_left import TimeLeft, in_words
 
@@ -117,7 +117,7 @@ def _note(text: str) -> None:
 
     The main process does: Ctrl-C reaches all of them.
     """
-    if rank_zero_only.rank == 0:
+    if in_main_process():
         with suppress(OSError):  # nobody reads it any more
             os.write(2, text.encode())
 

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 import lightning.pytorch as pl
 import torch
@@ -13,9 +13,14 @@ from asr_attn.errors import InputError
 T = TypeVar("T")
 
 
+def in_main_process() -> bool:
+    """Whether this process is the first of a run, or the only one."""
+    return bool(cast(Any, rank_zero_only).rank == 0)
+
+
 def note(sentence: str) -> None:
     """Tell something on stderr, once for all processes: the main process does."""
-    if rank_zero_only.rank == 0:
+    if in_main_process():
         print(f"note: {sentence}", file=sys.stderr, flush=True)
 
 

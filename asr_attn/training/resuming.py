@@ -74,7 +74,7 @@ def resumed_settings(config: C, changed: Collection[str], load: Callable[[Path],
     settings = before
     try:
         if "data.folder" in new:
-            settings = _moved(settings, str(config.data.folder))  # type: ignore[union-attr]
+            settings = _moved(settings, str(_get(config, "data.folder")))
         for key in sorted(new):
             settings = _with_value(settings, key, _get(config, key))
     except ValueError as error:  # what is changed does not go with what is not
@@ -132,7 +132,8 @@ def with_absolute_paths(config: C) -> C:
     for key in ("run_dir", *sorted(PATHS)):
         if _has(config, key):
             config = _with_value(config, key, _absolute(key, _get(config, key)))
-    return _with_value(config, "logger.mlflow", _absolute_address(config.logger.mlflow))
+    address = _absolute_address(config.logger.mlflow)
+    return replace(config, logger=replace(config.logger, mlflow=address))
 
 
 def _absolute_address(address: str | None) -> str | None:
