@@ -114,7 +114,7 @@ def test_a_terminal_that_closes_leaves_a_run_to_resume(tones: Path, tmp_path: Pa
         shown += os.read(ours, 1000)
         assert process.poll() is None, shown
     os.close(ours)  # the kernel sends SIGHUP
-    process.wait(timeout=120)
+    assert process.wait(timeout=120) == 130
     state = torch.load(run / "last.ckpt", weights_only=True)
     assert 0 < state["epoch"] < 899
     assert not (run / ".lock").exists()
