@@ -16,8 +16,9 @@ LEAST_DEVIATION = 1.0
 """Floor under the deviation of a band (natural logarithm of power; speech has 2 to 5). A band that
 hardly varies, such as those above 4 kHz in telephone speech, would otherwise be scaled up
 thousandfold where a recording does have sound in it."""
-LOUD_SECONDS = 0.2
-"""The level of an utterance is the one that so many seconds of it exceed: longer than a click."""
+LOUD_SECONDS = 0.05
+"""The level of an utterance is the one that so many seconds of it reach: longer than a click, and
+shorter than any word."""
 SPEECH_RANGE = 15.0 / 10.0 * math.log(10.0)
 """Frames up to 15 dB below that level count as speech (natural logarithm of power)."""
 
@@ -153,9 +154,8 @@ class LogMel(nn.Module):
 def speech_frames(log_mel: Tensor, real: Tensor, seconds_per_frame: float) -> Tensor:
     """Mark the loud frames of each utterance, by a level that added silence does not change.
 
-    The level is the one that ``LOUD_SECONDS`` of an utterance exceed (a tenth of it where it is
-    shorter than ten times that). Counting seconds instead of a share keeps it as it is when
-    silence is added.
+    The level is the one that ``LOUD_SECONDS`` of an utterance reach. A number of seconds instead of
+    a share, in short utterances too, keeps it as it is when silence is added.
 
     Args:
         log_mel: (B, T, D) natural logarithm of mel-band power.
@@ -168,7 +168,7 @@ def speech_frames(log_mel: Tensor, real: Tensor, seconds_per_frame: float) -> Te
     levels = log_mel.logsumexp(dim=2).masked_fill(~real, -torch.inf)
     most = max(1, round(LOUD_SECONDS / seconds_per_frame))
     loudest = levels.topk(min(most, levels.size(1)), dim=1).values
-    count = (real.sum(dim=1) // 10).clamp(1, loudest.size(1))
+    count = real.sum(dim=1).clamp(1, loudest.size(1))
     level = loudest.gather(1, count[:, None] - 1)
     return levels >= level - SPEECH_RANGE
 

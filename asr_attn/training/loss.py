@@ -5,7 +5,7 @@ from torch import Tensor
 
 from asr_attn.decoding.alignment import likely_spans
 from asr_attn.errors import ConfigError
-from asr_attn.nn.masking import padding_mask
+from asr_attn.nn.masking import padding_mask, zero_padding
 from asr_attn.settings import TrainingConfig
 from asr_attn.text.tokenizer import BLANK, EOS
 
@@ -86,10 +86,11 @@ def ctc_consistency_loss(log_probs: Tensor, lengths: Tensor, tokens: list[list[i
         Divergence of each view's distributions from those of the other, which count as given, mean
         of both directions, summed over the steps, per token.
     """
+    # before the divergence: a mask over it would not stop infinity times zero
+    log_probs = zero_padding(log_probs, lengths)
     given = log_probs.detach().roll(len(log_probs) // 2, dims=0)
     divergence = torch.nn.functional.kl_div(log_probs, given, reduction="none", log_target=True)
-    real = padding_mask(lengths, log_probs.size(1))
-    total: Tensor = (divergence.sum(dim=-1) * real).sum()
+    total: Tensor = divergence.sum()
     return total / max(sum(map(len, tokens)), 1)
 
 

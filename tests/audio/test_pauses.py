@@ -114,3 +114,31 @@ def test_a_steady_noise_has_no_words():
     """Its frames differ by chance; a scale without a floor would take the louder half for words."""
     assert speech_steps(hiss(4.0, 5), RATE, 80, 0.05).all()
     assert word_boundaries_by_pauses(hiss(4.0, 5), RATE, 6) is None
+
+
+def noisy_words(seconds_of_zeros: float, noise: float = 0.003) -> np.ndarray:
+    """Two words over a background, with digital silence around."""
+    samples = speech([0.4, 0.5], [0.3, 0.3, 0.3], noise)
+    zeros = np.zeros(round(seconds_of_zeros * RATE), np.float32)
+    return np.concatenate([zeros, samples, zeros])
+
+
+@pytest.mark.parametrize("seconds", [1, 3, 10])
+@pytest.mark.parametrize("noise", [0.0001, 0.003, 0.03])
+def test_digital_silence_around_does_not_make_background_speech(seconds: int, noise: float) -> None:
+    samples = noisy_words(0, noise)
+    steps = round(len(samples) / RATE / 0.02)
+    expected = speech_steps(samples, RATE, steps, 0.02)
+    assert 0.3 < expected.mean() < 0.7
+    around = speech_steps(noisy_words(seconds, noise), RATE, steps + seconds * 100, 0.02)
+    assert around[seconds * 50 : seconds * 50 + steps].tolist() == expected.tolist()
+    assert around.sum() == expected.sum()
+
+
+def test_words_without_a_background_are_found_between_digital_silence() -> None:
+    samples = speech([0.3, 0.4, 0.3], [0.5] * 4, 0.0)
+    assert samples.min() < 0
+    assert (samples == 0).mean() > 0.5
+    cuts = word_boundaries_by_pauses(samples, RATE, 3)
+    assert cuts is not None
+    np.testing.assert_allclose(cuts, [0.0, 1.05, 1.95, 3.0], atol=0.02)

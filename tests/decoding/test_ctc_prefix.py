@@ -173,6 +173,21 @@ def test_padding_changes_nothing():
             close(other, one)
 
 
+def test_the_tables_hold_no_probability_in_the_padding():
+    """The lengths protect the sums as well; a table that is used without them must be right."""
+    lengths = torch.tensor([7, 3, 1])
+    log_probs = random_log_probs(4, 3, 7, 6)
+    _, state = begin(log_probs, lengths)
+    for row, length in enumerate(lengths.tolist()):
+        assert not state.probabilities[row, :, length:].any()
+        torch.testing.assert_close(
+            state.probabilities[row, :, :length], log_probs[row, :length].exp().T
+        )
+        # a step of padding has every label for certain: sums stay those of the last real step
+        ends = state.cumulative[row, :, length:]
+        assert torch.equal(ends, ends[:, :1].expand_as(ends))
+
+
 def test_the_whole_state_moves_with_a_hypothesis():
     lengths = [30, 22, 11]
     log_probs = random_log_probs(3, 3, 30, 6)
