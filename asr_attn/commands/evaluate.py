@@ -36,6 +36,7 @@ _FOR_MODELS = (
     *("paths", "beam", "device", "batch_seconds", "hypotheses", "by", "train"),
     *("hotword", "hotwords", "search", *SETTINGS),
 )
+_FOR_TEXTS = ("reference_format", "hypothesis_format")
 _SHOWN_CHARACTERS = 10
 FORMATS = ("text", "json", "md", "csv")
 """Of the figures."""
@@ -76,10 +77,14 @@ def _evaluate_texts(args: argparse.Namespace) -> int:
     outputs = {"--output": args.output, "--changes": args.changes}
     refuse_overwriting(outputs, [args.reference, args.hypothesis])
     form = text_form(args.normalizer or "none")
-    pairs = read_pairs(args.reference, args.hypothesis)
-    references, hypotheses = ([form.apply(text) for text in texts] for texts in pairs)
-    numbers = (f"number {number}" for number in range(1, len(references) + 1))
-    warnings = list(emptied_warnings(numbers, pairs[0], references))
+    pairs = read_pairs(
+        args.reference, args.hypothesis, args.reference_format, args.hypothesis_format
+    )
+    for note in pairs.notes:
+        say(note)
+    before = pairs.references, pairs.hypotheses
+    references, hypotheses = ([form.apply(text) for text in texts] for texts in before)
+    warnings = list(emptied_warnings(pairs.names, pairs.references, references))
     for warning in [*warnings, *case_warnings(references, hypotheses)]:
         say(f"{args.reference}: {warning}")
     try:
@@ -87,9 +92,8 @@ def _evaluate_texts(args: argparse.Namespace) -> int:
     except InputError as error:
         raise InputError(f"{args.reference}: {error}") from None
     if args.changes is not None:
-        names = [str(number) for number in range(1, len(references) + 1)]
         with opened(args.changes) as stream:
-            _write_changes(stream, names, pairs, (references, hypotheses))
+            _write_changes(stream, pairs.names, before, (references, hypotheses))
     with opened(args.output) as stream:
         _write(stream, [({}, result)], args)
     return 0
@@ -101,6 +105,7 @@ def _evaluate_models(
     """Evaluate each model on each manifest."""
     from asr_attn.evaluation.breakdown import with_breakdown
 
+    _refuse(args, _FOR_TEXTS, "goes with --reference and --hypothesis, not with a model")
     form = text_form(args.normalizer) if args.normalizer else None
     several = len(models) * len(manifests) > 1
     if args.changes is not None and form is None:

@@ -2,10 +2,12 @@
 
 import argparse
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 
 from asr_attn.commands.arguments import EPILOG, Commands, add_search
 from asr_attn.evaluation.normalization import MEANINGS
+from asr_attn.evaluation.text_formats import TEXT_FORMATS
 
 _EVALUATE = """\
 Count errors: of a model on a manifest's recordings, or of texts against texts.
@@ -15,6 +17,10 @@ in the training of that model, and what it recognises is compared as it is. Text
 as they are. With --normalizer both sides are brought to the same form first:
 
 {forms}
+
+Text files may be in these formats, which are recognized by the ending or the lines:
+
+{formats}
 
 Every result names its normalizer and the version of it.
 
@@ -32,6 +38,7 @@ examples:
   asr-attn evaluate runs/a runs/b clean.jsonl noisy.jsonl --format md
   asr-attn evaluate --reference said.txt --hypothesis heard.txt --normalizer basic
   asr-attn evaluate --reference test.jsonl --hypothesis heard.jsonl
+  asr-attn evaluate --reference data/test/text --hypothesis heard.tsv --reference-format kaldi
 
 """
 
@@ -43,7 +50,7 @@ def add_evaluate(commands: Commands) -> None:
         help="count the errors of a model, or of texts",
         usage="asr-attn evaluate CHECKPOINT... MANIFEST... [options]\n"
         "       asr-attn evaluate --reference FILE --hypothesis FILE [options]",
-        description=_EVALUATE.format(forms=_forms()),
+        description=_EVALUATE.format(forms=_table(MEANINGS), formats=_table(TEXT_FORMATS)),
         epilog=_EVALUATE_EXAMPLES + EPILOG,
     )
     parser.set_defaults(run=_evaluate)
@@ -59,14 +66,21 @@ def add_evaluate(commands: Commands) -> None:
         "--reference",
         metavar="FILE",
         type=Path,
-        help="what was said: one sentence a line, or .jsonl with id and text",
+        help="what was said: one sentence a line, or texts with ids",
     )
     parser.add_argument(
         "--hypothesis",
         metavar="FILE",
         type=Path,
-        help="what was recognised, in the same form; .jsonl is matched by id",
+        help="what was recognised; texts with ids are matched by id, or else by the name of the "
+        "recording, others line by line",
     )
+    for side in ("reference", "hypothesis"):
+        parser.add_argument(
+            f"--{side}-format",
+            choices=tuple(TEXT_FORMATS),
+            help=f"what a line of --{side} is; recognized when not given",
+        )
     parser.add_argument(
         "--normalizer",
         choices=tuple(MEANINGS),
@@ -108,13 +122,13 @@ def add_evaluate(commands: Commands) -> None:
     add_search(parser)
 
 
-def _forms() -> str:
-    """The normalizers, one a line."""
-    width = max(map(len, MEANINGS))
-    lines = [textwrap.wrap(meaning, 80) for meaning in MEANINGS.values()]
+def _table(meanings: Mapping[str, str]) -> str:
+    """Names and what they mean, one a line."""
+    width = max(map(len, meanings))
+    lines = [textwrap.wrap(meaning, 80) for meaning in meanings.values()]
     return "\n".join(
         f"  {name:{width}}  " + f"\n  {'':{width}}  ".join(meaning)
-        for name, meaning in zip(MEANINGS, lines)
+        for name, meaning in zip(meanings, lines)
     )
 
 

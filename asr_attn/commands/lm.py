@@ -55,7 +55,7 @@ def train(args: argparse.Namespace) -> int:
     config = KneserNeyConfig(args.order, tuple(args.prune), args.entropy, args.vocabulary)
     if args.memory < _LEAST_MEGABYTES:
         raise InputError(f"--memory {args.memory} is too little; give {_LEAST_MEGABYTES} or more")
-    _refuse_missing(args.texts)
+    _check_texts(args.texts)
     refuse_overwriting({"--output": args.output}, args.texts)
     reading = _reading(args.units, args)
     with Workspace(args.memory * _MEGABYTE) as workspace:
@@ -86,7 +86,7 @@ def score(args: argparse.Namespace) -> int:
     Raises:
         InputError: the arguments or the files cannot be used.
     """
-    _refuse_missing(args.texts)
+    _check_texts(args.texts)
     from asr_attn.lm.neural_file import is_neural
 
     scored = _score_neural(args) if is_neural(args.language_model) else _score_ngrams(args)
@@ -244,12 +244,15 @@ def _megabytes(paths: list[Path]) -> int:
     return sum(path.stat().st_size for path in paths) // _MEGABYTE
 
 
-def _refuse_missing(paths: list[Path]) -> None:
+def _check_texts(paths: list[Path]) -> None:
+    """Refuse what is missing, and say which texts seem to hold ids."""
     for path in paths:
         if not path.exists():
             raise InputError(f"{path}: there is no such text file; check the path")
         if path.is_dir():
             raise InputError(f"{path} is a folder; name text files")
+    for note in corpus.ids_notes(paths):
+        say(note)
 
 
 def _table(scored: _Scored) -> str:

@@ -7,18 +7,22 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO, BinaryIO, Final, TypeAlias, cast
 
 from asr_attn.errors import InputError
 from asr_attn.lm.ngrams import SPECIALS
 from asr_attn.lm.vocabulary import symbol_of, token_symbols
+from asr_attn.text.leading_ids import all_have_ids
 from asr_attn.text.normalizer import NormalizerConfig, normalize
 from asr_attn.text.tokenizer import Tokenizer
 
 Splitter: TypeAlias = Callable[[str], list[str]]
 """Cuts a sentence into symbols."""
 
+_LOOKED_AT: Final = 100
+"""Lines of a text that are searched for ids."""
 _COMPRESSED: Final = (".gz", ".xz")
 
 
@@ -75,6 +79,23 @@ def read_lines(
             text = " ".join(text.split()) if normalizer is None else normalize(text, normalizer)
             if text:
                 yield Line(path, number, text)
+
+
+def ids_notes(paths: Iterable[Path]) -> Iterator[str]:
+    """Yields a sentence for each text whose first lines hold ids, which would be words.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    for path in paths:
+        if path.exists() and not path.is_file():  # a pipe can be read only once
+            continue
+        found = [line.text for line in islice(read_lines([path]), _LOOKED_AT)]
+        if all_have_ids(found):
+            yield (
+                f"{path}: the lines hold what looks like ids of utterances ({found[0]!r}), which "
+                "count as words; take them out, or give a manifest (.jsonl)"
+            )
 
 
 def sentences(lines: Iterable[Line], split: Splitter) -> Iterator[list[str]]:

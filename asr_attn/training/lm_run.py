@@ -12,7 +12,7 @@ from asr_attn import __version__
 from asr_attn.checkpoint import load_model
 from asr_attn.config import load_lm_settings
 from asr_attn.errors import CheckpointError, ConfigError, InputError
-from asr_attn.lm.corpus import Line, read_lines
+from asr_attn.lm.corpus import Line, ids_notes, read_lines
 from asr_attn.lm.neural import TrainedLm, make_lm
 from asr_attn.lm.neural_file import LM_FILE, save_lm
 from asr_attn.lm_settings import LmRunConfig, LmTokenizerConfig, TextConfig
@@ -149,6 +149,8 @@ def set_up_lm(config: LmRunConfig) -> tuple[LanguageModelTask, LmData]:
     Raises:
         InputError: text or a recogniser that cannot be used.
     """
+    for note in ids_notes([*_paths("train", config.data), *_paths("dev", config.data)]):
+        print(f"note: {note}", file=sys.stderr)
     tokenizer, normalizer = _tokens(config.tokenizer, config.data)
     train = _read("train", config.data, tokenizer, normalizer)
     dev = _read("dev", config.data, tokenizer, normalizer)

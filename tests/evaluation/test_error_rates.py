@@ -127,7 +127,8 @@ def test_texts_are_paired_by_line(tmp_path):
     reference, hypothesis = tmp_path / "r.txt", tmp_path / "h.txt"
     reference.write_bytes("\ufeffeins zwei\r\n\r\ndrei\u2028vier\r\n".encode())
     hypothesis.write_bytes(b"eins\n\nzwei")
-    references, hypotheses = read_pairs(reference, hypothesis)
+    pairs = read_pairs(reference, hypothesis)
+    references, hypotheses = pairs.references, pairs.hypotheses
     assert references == ["eins zwei", "", "drei\u2028vier"]
     assert hypotheses == ["eins", "", "zwei"]
     hypothesis.write_text("eins\nzwei\n", encoding="utf-8")
@@ -137,7 +138,7 @@ def test_texts_are_paired_by_line(tmp_path):
     assert "not UTF-8" in refused(reference, hypothesis)
     assert str(tmp_path / "no") in refused(reference, tmp_path / "no")
     assert "is a folder" in refused(reference, tmp_path)
-    assert "of one kind" in refused(reference, tmp_path / "h.jsonl")
+    assert "h.jsonl cannot be read" in refused(reference, tmp_path / "h.jsonl")
 
 
 def test_json_lines_are_paired_by_id(tmp_path):
@@ -146,7 +147,8 @@ def test_json_lines_are_paired_by_id(tmp_path):
         '{"id": "b", "text": "x"}\n\n{"id": "a", "text": "y", "audio": 3}\n', encoding="utf-8"
     )
     hypothesis.write_text('{"id": "a", "text": "1"}\n{"id": "b", "text": "2"}', encoding="utf-8")
-    assert read_pairs(reference, hypothesis) == (["x", "y"], ["2", "1"])
+    pairs = read_pairs(reference, hypothesis)
+    assert (pairs.references, pairs.hypotheses) == (["x", "y"], ["2", "1"])
     extra = "".join(f'{{"id": "n{i}", "text": ""}}\n' for i in range(8))
     hypothesis.write_text('{"id": "a", "text": "1"}\n' + extra, encoding="utf-8")
     message = refused(reference, hypothesis)

@@ -165,3 +165,15 @@ def test_help_has_examples(asr, command):
     assert code == 0
     assert "examples:" in out
     assert "exit codes:" in out
+
+
+@pytest.mark.parametrize(
+    "lines", ["u-001 a bad cab\nu-002 face\n", "a bad cab (u-1)\nface (u-2)\n"]
+)
+def test_ids_in_a_text_are_told(asr, text, tmp_path, lines):
+    named, output = tmp_path / "named.txt", tmp_path / "words.arpa"
+    assert "ids of utterances" not in asr("train", text, "--order", 2, "--output", output)[2]
+    named.write_text(lines, encoding="utf-8")
+    told = f"{named}: the lines hold what looks like ids of utterances"
+    assert told in asr("score", output, named)[2]
+    assert told in asr("train", named, "--order", 1, "--output", output)[2]
