@@ -26,6 +26,7 @@ from asr_attn.evaluation.text_warnings import (
     case_warnings,
     emptied_warnings,
     language_warnings,
+    mark_warnings,
 )
 from asr_attn.evaluation.texts import read_pairs
 
@@ -85,6 +86,7 @@ def _evaluate_texts(args: argparse.Namespace) -> int:
     before = pairs.references, pairs.hypotheses
     references, hypotheses = ([form.apply(text) for text in texts] for texts in before)
     warnings = list(emptied_warnings(pairs.names, pairs.references, references))
+    warnings += mark_warnings(pairs.references, references, form.name)
     for warning in [*warnings, *case_warnings(references, hypotheses)]:
         say(f"{args.reference}: {warning}")
     try:
@@ -194,9 +196,12 @@ def _warn_of_form(
     """Say what normalisation makes of the references that it should not."""
     from asr_attn.evaluation.recognition import references_of
 
-    names, texts = (u.id for u in utterances), (u.text for u in utterances)
-    warnings = list(language_warnings(utterances, form.name if form is not None else ""))
-    warnings += emptied_warnings(names, texts, references_of(recognizer, utterances, form))
+    names, texts = (u.id for u in utterances), [u.text for u in utterances]
+    references = references_of(recognizer, utterances, form)
+    warnings = list(emptied_warnings(names, texts, references))
+    if form is not None:
+        warnings += language_warnings(utterances, form.name)
+        warnings += mark_warnings(texts, references, form.name)
     for warning in warnings:
         say(f"{manifest}: {warning}")
 

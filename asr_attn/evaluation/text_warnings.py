@@ -1,9 +1,11 @@
 """What makes error rates of normalised texts doubtful, said before they are counted."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from asr_attn.data.manifest import Utterance
+from asr_attn.text.marks import carries_meaning
 
 _SHOWN = 3
 _ENGLISH = ("en", "eng", "english")
@@ -34,6 +36,30 @@ def emptied_warnings(
             f"normalisation leaves no letter or digit of {count}, so that whatever is recognised "
             f'there counts as wrong: {some}; write what is said, or "" for silence'
         )
+
+
+def mark_warnings(before: Iterable[str], after: Iterable[str], form: str) -> Iterator[str]:
+    """Says if normalisation takes marks away by which words differ, such as vowel signs.
+
+    Args:
+        before: what was said.
+        after: the same in the form that is compared.
+        form: its name, see ``evaluation.normalization``.
+    """
+    lost = sum(_marks(text) > _marks(normal) for text, normal in zip(before, after))
+    if lost:
+        count = "1 reference" if lost == 1 else f"{lost} references"
+        yield (
+            f"--normalizer {form} takes vowel signs or other marks out of {count}, so that words "
+            "count as right that are wrong; choose multilingual or basic"
+        )
+
+
+def _marks(text: str) -> int:
+    """Marks that carry meaning."""
+    if text.isascii():
+        return 0
+    return sum(map(carries_meaning, unicodedata.normalize("NFKC", text)))
 
 
 def case_warnings(references: Sequence[str], hypotheses: Sequence[str]) -> Iterator[str]:

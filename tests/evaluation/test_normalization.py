@@ -1,4 +1,5 @@
 import re
+import unicodedata
 
 import pytest
 
@@ -26,17 +27,83 @@ def test_characters_count_without_regard_to_spaces():
     assert (counts.errors, counts.total) == (1, 7)
 
 
-@pytest.mark.parametrize("name", ["english", "multilingual"])
-def test_whispers_forms_are_those_of_the_package(name):
-    pytest.importorskip("whisper_normalizer", reason="pip install asr-attn[whisper]")
+def test_whispers_form_for_english_is_that_of_the_package():
+    english = pytest.importorskip("whisper_normalizer.english", reason="asr-attn[whisper]")
+    form = text_form("english")
+    assert re.fullmatch(r"english/2-whisper-normalizer-[\d.]+", form.label)
+    text = "Mr. Smith's colour won't fade (noise), twenty-one $5"
+    assert form.apply(text) == english.EnglishTextNormalizer()(text).strip()
+    assert form.apply("Mr. Smith's colour") == form.apply("mister smith's color")
+    assert form.apply("one\u200btwo \U0001f469\u200d\U0001f4bb") == form.apply("one two")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "¡Qué día!  (ruido)",
+        "Ça [bruit] <x> élève, d'où?",
+        "Straße Ωμέγα ЙОД",
+        "今日は、いい天気。",
+        "Tiếng Việt: 5 €",
+        "한국어 좋아요",
+        "السلام عليكم",
+    ],
+)
+def test_without_combining_marks_multilingual_is_whispers_form(text):
+    basic = pytest.importorskip("whisper_normalizer.basic", reason="asr-attn[whisper]")
+    assert text_form("multilingual").apply(text) == basic.BasicTextNormalizer()(text).strip()
+    assert text_form("multilingual").label == "multilingual/2"
+
+
+# pairs of different words whose letters without marks are the same, and what script they are of
+DIFFERENT = [
+    ("कल काल किला कुल", "कील कोल काला केला"),  # Devanagari
+    ("বল বালি", "বেল বলা"),  # Bengali
+    ("பல் பால்", "பலா பாலை"),  # Tamil
+    ("ข้าว ไก่", "ขาว ไก"),  # Thai, tones
+    ("ខ្មែរ កា", "ខមរ កី"),  # Khmer
+    ("မြန်မာ", "မနမ"),  # Myanmar
+    ("ಕನ್ನಡ", "ಕನನಡ"),  # Kannada
+    ("ไทย น้ำ", "ไทย นำ"),
+    ("ọ́bẹ̀ ọ́bẹ́", "ọbẹ ọ́bẹ"),  # Yoruba, whose tones have no composed letters
+    ("བོད་", "བད་"),  # Tibetan
+    ("සිංහල", "සහල"),  # Sinhala
+    ("か\u3099", "か"),
+]
+
+
+@pytest.mark.parametrize(("said", "heard"), DIFFERENT)
+@pytest.mark.parametrize("name", ["multilingual", "basic"])
+def test_words_that_differ_by_marks_are_different(name, said, heard):
     form = text_form(name)
-    assert re.fullmatch(rf"{name}/whisper-normalizer-[\d.]+", form.label)
-    same = {
-        "english": ("Mr. Smith's colour won't fade", "mister smith's color will not fade"),
-        "multilingual": ("¡Qué día!  (ruido)", "qué día"),
-    }
-    one, other = same[name]
-    assert form.apply(one) == form.apply(other)
+    assert count_errors([form.apply(said)], [form.apply(heard)]).errors > 0
+    assert len(form.apply(said).split()) == len(said.replace("་", " ").split())
+    assert form.apply(unicodedata.normalize("NFD", said)) == form.apply(said)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("مَرْحَبًا بِكُمْ", "مرحبا بكم"),  # harakat
+        ("مـــرحبا", "مرحبا"),  # tatweel
+        ("שָׁלוֹם", "שלום"),  # niqqud
+        ("за\u0301мок", "замок"),  # stress
+        ("I \u2764\ufe0f it", "i it"),
+        ("one\u200btwo", "one two"),
+        ("\U0001f469\u200d\U0001f4bb yes \u0301", "yes"),
+    ],
+)
+def test_multilingual_takes_out_what_ordinary_writing_leaves_out(one, other):
+    form = text_form("multilingual")
+    assert form.apply(one) == form.apply(other) == other
+
+
+def test_hamza_and_joiners_stay():
+    form = text_form("multilingual")
+    assert form.apply("سأل") != form.apply("سال")
+    assert form.apply("سأل") == form.apply("سا\u0654ل")
+    assert form.apply("می\u200cخواهم \u200c") == "می\u200cخواهم"
+    assert text_form("characters").apply("می\u200cخ") == "م ی\u200c خ"
 
 
 def test_an_unknown_form_is_refused():

@@ -3,7 +3,13 @@ from pathlib import Path
 import pytest
 
 from asr_attn.data.manifest import Utterance
-from asr_attn.evaluation.text_warnings import case_warnings, emptied_warnings, language_warnings
+from asr_attn.evaluation.normalization import text_form
+from asr_attn.evaluation.text_warnings import (
+    case_warnings,
+    emptied_warnings,
+    language_warnings,
+    mark_warnings,
+)
 
 
 def test_references_that_normalise_to_nothing_are_named():
@@ -43,3 +49,12 @@ def test_texts_of_other_languages_are_no_texts_for_a_form_for_english(english):
     assert "4 of 5 utterances are of other languages (de, fr, enm)" in warning
     assert list(language_warnings(utterances, "multilingual")) == []
     assert list(language_warnings(utterances[:1], "english")) == []
+
+
+def test_lost_vowel_signs_are_told():
+    pytest.importorskip("whisper_normalizer")
+    said = ["काला", "a café", "น้ำ", "שָׁלוֹם"]
+    (warning,) = mark_warnings(said, map(text_form("english").apply, said), "english")
+    assert "--normalizer english takes vowel signs or other marks out of 2 references" in warning
+    for name in ("basic", "multilingual", "characters", "none"):
+        assert list(mark_warnings(said, map(text_form(name).apply, said), name)) == []

@@ -31,7 +31,14 @@ ALL_CONFIGS = [NormalizerConfig(low, keep) for low in (True, False) for keep in 
         ("$5 + 3% = x\u00b2", "5 3 x2"),
         ("¿Qué? «Oui» „Ja“ 「はい」。", "qué oui ja はい"),
         ("\ufb01n \uff21\uff22", "fin ab"),  # ligature, full width
-        ("soft\u00adhyphen zero\u200bwidth \ufeffmark", "softhyphen zerowidth mark"),
+        ("soft\u00adhyphen zero\u200bwidth \ufeffmark", "softhyphen zero width mark"),
+        ("\u1780\u17b6\u200b\u1781", "\u1780\u17b6 \u1781"),  # between words of Khmer
+        ("yes \u2764\ufe0f no 1\ufe0f\u20e3", "yes no 1"),  # variation selectors, a keycap
+        ("a \u0301 b,\u0902 -\u0301 c", "a b c"),  # marks without a letter
+        ("\U0001f469\u200d\U0001f4bb hi", "hi"),  # joiners of emoji
+        ("\u0cb0\u200d\u0ccd\u0caf", "\u0cb0\u200d\u0ccd\u0caf"),  # a joiner before a virama
+        ("か\u3099 ｶﾞ 각 \u3164", "が ガ 각"),
+        ("\u1112\u1161\u11ab", "\ud55c"),
         ("नमस्ते दुनिया।", "नमस्ते दुनिया"),  # vowel signs are marks, not letters
         ("\u0645\u06cc\u200c\u062e\u0648\u200c .", "\u0645\u06cc\u200c\u062e\u0648"),
         ("ΟΔΟΣ", "οδος"),
@@ -76,6 +83,8 @@ def test_result_is_tidy(text, config):
         allowed = set("LMN")
         for character in set(result) - set(" '-\u00b7\u200c\u200d"):
             assert unicodedata.category(character)[0] in allowed
+    for word in result.split():
+        assert unicodedata.category(word[0]) not in ("Mn", "Mc", "Cf")
 
 
 @given(st.text(st.characters(categories=["Ll"], max_codepoint=0x17F)))
