@@ -99,8 +99,11 @@ def _train(
     print(f"WER on the validation set: {100 * result.dev_wer:.2f} %")
     if result.test is not None:
         counts = result.test
+        rate = "none, for no words are said in it"
+        if counts.known_rate is not None:
+            rate = f"{100 * counts.known_rate:.2f} %"
         print(
-            f"WER on the test set: {100 * counts.rate:.2f} % ({counts.errors} of {counts.total} "
+            f"WER on the test set: {rate} ({counts.errors} of {counts.total} "
             f"words: {counts.substitutions} substituted, {counts.deletions} deleted, "
             f"{counts.insertions} inserted)"
         )

@@ -136,7 +136,7 @@ def _evaluate_models(
                 warn_of_long(recognizer, utterances)
                 _warn_of_unknown(recognizer, utterances, path)
                 _warn_of_form(recognizer, utterances, form, path)
-                result = _recognize(recognizer, utterances, form, path, args)
+                result = _recognize(recognizer, utterances, form, args)
                 _warn_of_case(utterances, form, result, path)
                 result = with_breakdown(recognizer, utterances, result, form, args.by or (), known)
                 source: Source = {
@@ -223,7 +223,6 @@ def _recognize(
     recognizer: "Recognizer",
     utterances: list[Utterance],
     form: TextForm | None,
-    manifest: Path,
     args: argparse.Namespace,
 ) -> Evaluation:
     from asr_attn.evaluation import recognition
@@ -237,16 +236,13 @@ def _recognize(
                 with bar.hidden():
                     warn(utterances[i].id, result)
 
-        try:
-            return recognition.evaluate(
-                recognizer,
-                utterances,
-                form=form,
-                batch_seconds=args.batch_seconds or BATCH_SECONDS,
-                on_result=on_result,
-            )
-        except InputError as error:
-            raise InputError(f"{manifest}: {error}") from None
+        return recognition.evaluate(
+            recognizer,
+            utterances,
+            form=form,
+            batch_seconds=args.batch_seconds or BATCH_SECONDS,
+            on_result=on_result,
+        )
 
 
 def _write_texts(

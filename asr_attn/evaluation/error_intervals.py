@@ -23,7 +23,7 @@ from asr_attn.evaluation.scoring import Scores
 
 @dataclass(frozen=True)
 class ErrorIntervals:
-    """95 % intervals.
+    """95 % intervals; None where there is nothing that could be wrong.
 
     Attributes:
         words: of the word error rate.
@@ -33,11 +33,11 @@ class ErrorIntervals:
         sentences: of the share of utterances with an error.
     """
 
-    words: Interval
-    characters: Interval
-    match_errors: Interval
-    information_lost: Interval
-    sentences: Interval
+    words: Interval | None
+    characters: Interval | None
+    match_errors: Interval | None
+    information_lost: Interval | None
+    sentences: Interval | None
 
 
 def error_intervals(
@@ -50,7 +50,7 @@ def error_intervals(
     """Intervals by the bootstrap over units (Bisani and Ney 2004), see ``intervals``.
 
     Args:
-        words: of N utterances, some with words.
+        words: of N utterances.
         characters: of the same utterances.
         units: (N,) number of what is resampled as a whole, such as a speaker; each utterance alone
             when not given.
@@ -69,9 +69,12 @@ def error_intervals(
     sums = _together(columns, draws, seed)
     wer, cer, mer, ser = (
         interval_of_rates((drawn[:, 0] / np.maximum(drawn[:, 1], 1))[drawn[:, 1] > 0], *values.T)
+        if values[:, 1].any()
+        else None
         for drawn, values in zip(sums, columns[:-1])
     )
-    return ErrorIntervals(wer, cer, mer, _lost_interval(sums[-1], columns[-1]), ser)
+    lost = _lost_interval(sums[-1], columns[-1]) if words.words.any() else None
+    return ErrorIntervals(wer, cer, mer, lost, ser)
 
 
 def _together(

@@ -42,6 +42,11 @@ class ErrorCounts:
         return float("inf") if self.errors else 0.0
 
     @property
+    def known_rate(self) -> float | None:
+        """The rate; None without any reference word."""
+        return self.rate if self.total else None
+
+    @property
     def sentence_rate(self) -> float:
         """Share of the references that are not recognised to the letter."""
         return self.wrong_sentences / self.sentences if self.sentences else 0.0

@@ -118,8 +118,8 @@ class _First:
             if result.normalizer != self.normalizer:
                 raise InputError(
                     f"{self.path} was made under the normalizer {self.normalizer} and {path} under "
-                    f"{result.normalizer}; evaluate both with the same --normalizer and by one version "
-                    "of asr-attn"
+                    f"{result.normalizer}; evaluate both with the same --normalizer and by "
+                    "one version of asr-attn"
                 )
             row = self.rows.get(result.id)
             if row is None:

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import math
 from collections.abc import Sequence
 
 from asr_attn.evaluation.error_rates import ErrorCounts
@@ -55,6 +54,8 @@ def _rates(result: Evaluation) -> list[str]:
 def _recognition(result: Evaluation) -> list[str]:
     """What there is to say beside error rates, a line each."""
     lines = []
+    if not result.words.total:
+        lines.append(f"no reference words, so there is no WER; inserted: {result.words.insertions}")
     if result.audio_seconds is not None and result.recognition_seconds is not None:
         lines.append(
             f"{result.audio_seconds:.1f} s of audio recognised in {result.recognition_seconds:.1f} "
@@ -130,7 +131,7 @@ def _confidence(figures: "ConfidenceFigures") -> str:
     )
 
 
-def _row(name: str, counts: ErrorCounts, interval: Interval) -> tuple[str, ...]:
+def _row(name: str, counts: ErrorCounts, interval: Interval | None) -> tuple[str, ...]:
     figures = (
         counts.errors,
         counts.total,
@@ -138,15 +139,15 @@ def _row(name: str, counts: ErrorCounts, interval: Interval) -> tuple[str, ...]:
         counts.deletions,
         counts.insertions,
     )
-    return (name, _percent(counts.rate), _span(interval), *map(str, figures))
+    return (name, _percent(counts.known_rate), _span(interval), *map(str, figures))
 
 
 def _span(interval: Interval | None) -> str:
     return f"{100 * interval.low:.2f} to {100 * interval.high:.2f} %" if interval else ""
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %" if math.isfinite(share) else "none"
+def _percent(share: float | None) -> str:
+    return "none" if share is None else f"{100 * share:.2f} %"
 
 
 def _cells(source: dict[str, object], result: Evaluation) -> dict[str, object]:
@@ -155,8 +156,8 @@ def _cells(source: dict[str, object], result: Evaluation) -> dict[str, object]:
     return {
         "model": source.get("model", ""),
         "manifest": source.get("manifest", ""),
-        **_with_ends("wer", result.words.rate, found.words),
-        **_with_ends("cer", result.characters.rate, found.characters),
+        **_with_ends("wer", result.words.known_rate, found.words),
+        **_with_ends("cer", result.characters.known_rate, found.characters),
         **_with_ends("mer", result.words.match_error_rate, found.match_errors),
         **_with_ends("wil", result.words.information_lost, found.information_lost),
         **_with_ends("sentence_error_rate", result.words.sentence_rate, found.sentences),
@@ -168,8 +169,9 @@ def _cells(source: dict[str, object], result: Evaluation) -> dict[str, object]:
     }
 
 
-def _with_ends(name: str, rate: float, interval: Interval) -> dict[str, object]:
-    return {name: rate, f"{name}_low": interval.low, f"{name}_high": interval.high}
+def _with_ends(name: str, rate: float | None, interval: Interval | None) -> dict[str, object]:
+    low, high = (interval.low, interval.high) if interval is not None else (None, None)
+    return {name: rate, f"{name}_low": low, f"{name}_high": high}
 
 
 def csv_table(results: Sequence[tuple[dict[str, object], Evaluation]]) -> str:
@@ -192,9 +194,9 @@ def markdown_table(results: Sequence[tuple[dict[str, object], Evaluation]]) -> s
             (
                 str(source.get("model", "")),
                 str(source.get("manifest", "")),
-                _percent(result.words.rate),
+                _percent(result.words.known_rate),
                 _span(found.words),
-                _percent(result.characters.rate),
+                _percent(result.characters.known_rate),
                 _span(found.characters),
                 _percent(result.words.sentence_rate),
                 _span(found.sentences),

@@ -1,6 +1,5 @@
 """The figures of an evaluation, and how they are shown."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -103,10 +102,10 @@ class Evaluation:
         """All figures as JSON values; rates are shares (1 is 100 %), None where undefined."""
         found = self.intervals
         figures: dict[str, Any] = {
-            "wer": _finite(self.words.rate),
+            "wer": self.words.known_rate,
             "wer_interval": _ends(found.words),
             "interval_unit": self.interval_unit,
-            "cer": _finite(self.characters.rate),
+            "cer": self.characters.known_rate,
             "cer_interval": _ends(found.characters),
             "mer": self.words.match_error_rate,
             "mer_interval": _ends(found.match_errors),
@@ -151,10 +150,11 @@ def score_texts(references: Sequence[str], hypotheses: Sequence[str]) -> Evaluat
     """Compare texts with texts of the same order.
 
     Raises:
-        InputError: the references hold no words.
+        InputError: there are no texts.
         ValueError: the numbers of references and hypotheses differ.
     """
-    require_words(references)
+    if not references:
+        raise InputError("there are no references; give one line for each utterance")
     return Evaluation(score_words(references, hypotheses), score_characters(references, hypotheses))
 
 
@@ -171,8 +171,8 @@ def require_words(references: Sequence[str]) -> None:
         )
 
 
-def _ends(interval: Interval) -> list[float]:
-    return [interval.low, interval.high]
+def _ends(interval: Interval | None) -> list[float] | None:
+    return [interval.low, interval.high] if interval is not None else None
 
 
 def _counts(counts: ErrorCounts) -> dict[str, int]:
@@ -200,7 +200,3 @@ def _confusions(scores: Scores) -> dict[str, list[Any]]:
             for word, count in scores.insertions.most_common(SHOWN)
         ],
     }
-
-
-def _finite(rate: float) -> float | None:
-    return rate if math.isfinite(rate) else None

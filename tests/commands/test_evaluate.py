@@ -78,15 +78,27 @@ def test_evaluation_with_unreadable_recordings(asr, model_file, recordings, mani
     assert "1 of 5 recordings could not be read" in err
 
 
-def test_references_without_words_are_refused(refused, model_file, recordings, tmp_path):
+def test_references_without_words_have_no_rate(asr, refused, model_file, recordings, tmp_path):
     line = {"id": "a", "audio": str(recordings / "0.wav"), "text": "?!", "duration": 1.3}
     path = tmp_path / "m.jsonl"
     path.write_text(json.dumps(line), encoding="utf-8")
-    assert "hold no words" in refused("evaluate", model_file, path)
+    code, out, _ = asr("evaluate", model_file, path, "--format", "json")
+    assert code == 0
+    figures = json.loads(out)
+    assert (figures["words"]["total"], figures["wer_interval"]) == (0, None)
+    for kind in ("text", "md", "csv"):
+        code, out, _ = asr("evaluate", model_file, path, "--format", kind)
+        assert code == 0
+        assert "inf" not in out
+        assert ("no reference words" in out) == (kind == "text")
     empty, some = tmp_path / "r.txt", tmp_path / "h.txt"
     empty.write_text("\n\n", encoding="utf-8")
     some.write_text("a\nb\n", encoding="utf-8")
-    assert "hold no words" in refused("evaluate", "--reference", empty, "--hypothesis", some)
+    code, out, _ = asr("evaluate", "--reference", empty, "--hypothesis", some)
+    assert code == 0
+    assert "no reference words, so there is no WER; inserted: 2" in out
+    empty.write_text("", encoding="utf-8")
+    assert "no references" in refused("evaluate", "--reference", empty, "--hypothesis", empty)
 
 
 def test_references_that_normalisation_spoils_are_told(asr, model_file, recordings, tmp_path):

@@ -1,5 +1,6 @@
 import csv
 import io
+import json
 import random
 import re
 from dataclasses import replace
@@ -9,7 +10,7 @@ import pytest
 
 from asr_attn.errors import InputError
 from asr_attn.evaluation.error_rates import ErrorCounts, count_errors
-from asr_attn.evaluation.result_text import csv_table, evaluation_text
+from asr_attn.evaluation.result_text import csv_table, evaluation_text, markdown_table
 from asr_attn.evaluation.results import score_texts
 from asr_attn.evaluation.texts import read_pairs
 
@@ -78,8 +79,8 @@ def test_white_space_is_only_a_separator():
 def test_without_reference_words_the_rate_is_not_a_number_of_percent():
     assert count_errors([""], ["a b"]).rate == float("inf")
     assert count_errors([""], [""]).rate == 0.0
-    with pytest.raises(InputError, match="hold no words"):
-        score_texts(["", " "], ["a", ""])
+    with pytest.raises(InputError, match="there are no references"):
+        score_texts([], [])
     with pytest.raises(ValueError, match="2 references but 1"):
         count_errors(["a", "b"], ["a"])
 
@@ -182,3 +183,25 @@ def test_sclite_may_count_more_errors_but_never_fewer():
     least = min(cost for cost, _ in costs)
     assert {errors for cost, errors in costs if cost == least} == {6}
     assert count_errors(["a b c d e"], ["c e a a a"]).errors == 5
+
+
+def refuse_constant(name: str) -> None:
+    raise AssertionError(f"{name} is not JSON")
+
+
+@pytest.mark.parametrize("hypotheses", [["two three", ""], ["", ""]])
+def test_a_set_without_words_has_no_rate_but_insertions(hypotheses):
+    result = score_texts(["", ""], hypotheses)
+    count = sum(len(text.split()) for text in hypotheses)
+    figures = json.loads(
+        json.dumps(result.to_dict(), allow_nan=False), parse_constant=refuse_constant
+    )
+    assert figures["wer"] is figures["cer"] is None
+    assert figures["wer_interval"] is figures["cer_interval"] is figures["wil_interval"] is None
+    assert figures["words"]["insertions"] == figures["hallucinations"]["words"] == count
+    text = evaluation_text(result)
+    assert f"no reference words, so there is no WER; inserted: {count}" in text
+    (row,) = csv.DictReader(io.StringIO(csv_table([({"model": "m"}, result)])))
+    assert row["wer_low"] == row["wer_high"] == ""
+    for shown in (text, csv_table([({}, result)]), markdown_table([({}, result)])):
+        assert not re.search(r"\b(inf|nan)\b", shown.lower())

@@ -87,7 +87,7 @@ def test_words_that_differ_by_marks_are_different(name, said, heard):
         ("مَرْحَبًا بِكُمْ", "مرحبا بكم"),  # harakat
         ("مـــرحبا", "مرحبا"),  # tatweel
         ("שָׁלוֹם", "שלום"),  # niqqud
-        ("за\u0301мок", "замок"),  # stress
+        ("за\u0301мок", "замок"),  # noqa: RUF001 - stress
         ("I \u2764\ufe0f it", "i it"),
         ("one\u200btwo", "one two"),
         ("\U0001f469\u200d\U0001f4bb yes \u0301", "yes"),
@@ -102,7 +102,7 @@ def test_hamza_and_joiners_stay():
     form = text_form("multilingual")
     assert form.apply("سأل") != form.apply("سال")
     assert form.apply("سأل") == form.apply("سا\u0654ل")
-    assert form.apply("می\u200cخواهم \u200c") == "می\u200cخواهم"
+    assert form.apply("می\u200cخواهم \u200c") == "می\u200cخواهم"  # noqa: RUF001
     assert text_form("characters").apply("می\u200cخ") == "م ی\u200c خ"
 
 

@@ -81,7 +81,7 @@ def examine(
         on_result: is told each result.
 
     Raises:
-        InputError: the references hold no words.
+        InputError: an utterance lacks a field.
         AudioError: none of the recordings could be read.
     """
     result = evaluate(
