@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -31,6 +31,9 @@ from asr_attn.errors import ConfigError, InputError
 from asr_attn.files import claim_next_free, write_error
 from asr_attn.lm_settings import LmRunConfig
 from asr_attn.settings import RunConfig
+
+if TYPE_CHECKING:
+    from asr_attn.evaluation.error_rates import ErrorCounts
 
 CONF = Path(__file__).resolve().parent / "conf"
 INTERRUPTED = 130
@@ -87,7 +90,7 @@ def _run(config: DictConfig) -> float | None:
 def _train(
     settings: RunConfig, changed: list[str], renamed: Callable[[Path], None] | None
 ) -> float | None:
-    """Train a recogniser; its word error rate on the validation set."""
+    """Train a recogniser; the error rate on the validation set that its models are ranked by."""
     from asr_attn.training.run import fit  # Lightning takes seconds to import: not for --help
 
     result = fit(settings, changed, renamed)
@@ -97,17 +100,26 @@ def _train(
     if result.dev_wer is None:
         raise _not_measured(result.folder)
     print(f"WER on the validation set: {100 * result.dev_wer:.2f} %")
-    if result.test is not None:
-        counts = result.test
-        rate = "none, for no words are said in it"
-        if counts.known_rate is not None:
-            rate = f"{100 * counts.known_rate:.2f} %"
-        print(
-            f"WER on the test set: {rate} ({counts.errors} of {counts.total} "
-            f"words: {counts.substitutions} substituted, {counts.deletions} deleted, "
-            f"{counts.insertions} inserted)"
-        )
-    return result.dev_wer
+    if result.dev_cer is not None:
+        print(f"CER on the validation set: {100 * result.dev_cer:.2f} %")
+    for name, unit, counts in (
+        ("WER", "words", result.test),
+        ("CER", "characters", result.test_characters),
+    ):
+        if counts is not None:
+            print(f"{name} on the test set: {_errors(counts, unit)}")
+    return result.dev_cer if result.monitor == "cer" else result.dev_wer
+
+
+def _errors(counts: "ErrorCounts", unit: str) -> str:
+    """An error rate and what it is made of; without reference words there is none."""
+    rate = "no reference words"
+    if counts.known_rate is not None:
+        rate = f"{100 * counts.known_rate:.2f} %"
+    return (
+        f"{rate} ({counts.errors} of {counts.total} {unit}: {counts.substitutions} substituted, "
+        f"{counts.deletions} deleted, {counts.insertions} inserted)"
+    )
 
 
 def _train_lm(

@@ -33,7 +33,7 @@ MODEL_FILE = "model.safetensors"
 LEAST_SIMILARITY = 0.5
 """Of the weights of models of one training. The best four of a training of Mini LibriSpeech have
 0.98 and more among them, those of two trainings with the same seed 0.33."""
-_OF_ONE_MODEL = ("epoch", "dev_wer")
+_OF_ONE_MODEL = ("epoch", "dev_wer", "dev_cer")
 """How the names of facts begin that hold for a single model, and not for an average of it."""
 
 T = TypeVar("T")

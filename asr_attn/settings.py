@@ -140,6 +140,7 @@ class TrainingConfig:
             raise ValueError(f"training.ctc_weight=0 switches CTC off, but it is used by {used}")
 
 
+MONITORS = ("auto", "wer", "cer")
 STARTS = ("model", "encoder")
 DECAYS = ("constant", "linear", "cosine", "inverse_sqrt")
 
@@ -172,10 +173,14 @@ class CallbacksConfig:
     """What happens beside the training itself."""
 
     keep_best: int = 5
-    """How many of the best models (by validation WER) are kept, and averaged at the end."""
+    """How many of the best models are kept, and averaged at the end."""
+    monitor: str = "auto"
+    """What the best models and patience go by: word error rate (wer) or character error rate (cer)
+    on the validation set; auto is cer where texts have no spaces between words, as in Chinese,
+    Japanese or Thai, and else wer."""
     patience: int = 0
-    """Validations without a better WER after which training stops early; 0 never stops. They are
-    counted from the end of the curriculum on."""
+    """Validations without a better error rate after which training stops early; 0 never stops. They
+    are counted from the end of the curriculum on."""
     save_minutes: float = 5.0
     """Minutes between two saves of the state to resume from; each epoch's end saves too."""
     skips_in_a_row: int = 5
@@ -188,6 +193,10 @@ class CallbacksConfig:
         if self.keep_best < 1 or self.patience < 0 or self.save_minutes <= 0 or self.pictures < 0:
             raise ValueError(
                 "callbacks needs keep_best >= 1, patience >= 0, save_minutes > 0, pictures >= 0"
+            )
+        if self.monitor not in MONITORS:
+            raise ValueError(
+                f"callbacks.monitor={self.monitor!r} is not one of {', '.join(MONITORS)}"
             )
         if self.skips_in_a_row < 1:
             raise ValueError(

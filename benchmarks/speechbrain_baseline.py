@@ -199,6 +199,7 @@ def test(run: Run, utterances: Sequence[Utterance], beam: int | None, path: Path
             stream.write(json.dumps(line, ensure_ascii=False) + "\n")
     result = score_texts([u.text for u in utterances], [texts[u.id] for u in utterances])
     interval = result.intervals.words
+    assert interval is not None  # training refuses sets without words
     print(
         f"{path}: WER {100 * result.words.rate:.2f} % ({100 * interval.low:.2f} to "
         f"{100 * interval.high:.2f}), {seconds:.0f} s for {sum(u.duration for u in utterances):.0f}"

@@ -38,6 +38,8 @@ def _to_dict(run: Run, keys: list[str]) -> dict[str, object]:
         "folder": str(run.folder),
         "wer": run.wer,
         "wer_interval": run.interval,
+        "cer": run.cer,
+        "monitor": run.monitor,
         "epochs": run.epochs,
         "seconds": round(run.seconds, 1),
         "settings": {key: setting(run, key) for key in keys},
@@ -47,7 +49,10 @@ def _to_dict(run: Run, keys: list[str]) -> dict[str, object]:
 def _to_text(root: Path, found: list[Run], keys: list[str], asked: bool) -> str:
     """A table; settings in which most runs agree are left out where there are many."""
     shown = keys if asked else keys[:MOST_SETTINGS]
-    rows = [("run", "WER", "95 %", "epochs", "minutes", *(key.split(".", 1)[-1] for key in shown))]
+    cer = ("CER",) if any(run.cer is not None for run in found) else ()
+    rows = [
+        ("run", "WER", "95 %", *cer, "epochs", "minutes", *(key.split(".", 1)[-1] for key in shown))
+    ]
     for run in found:
         span = ""
         if run.interval is not None:
@@ -57,6 +62,7 @@ def _to_text(root: Path, found: list[Run], keys: list[str], asked: bool) -> str:
                 run.folder.relative_to(root).as_posix(),
                 "none yet" if run.wer is None else f"{100 * run.wer:.2f} %",
                 span,
+                *("" if run.cer is None else f"{100 * run.cer:.2f} %" for _ in cer),
                 str(run.epochs),
                 f"{run.seconds / 60:.1f}",
                 *(json.dumps(setting(run, key)).strip('"') for key in shown),

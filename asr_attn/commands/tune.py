@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from asr_attn.commands.searching import WIDE_BEAM
-from asr_attn.commands.terminal import Progress, opened, refuse_overwriting
+from asr_attn.commands.terminal import Progress, opened, refuse_overwriting, say
 from asr_attn.commands.tune_report import Measured, Report
 from asr_attn.data.manifest import read_manifest
 from asr_attn.errors import InputError
@@ -65,27 +65,28 @@ def _tuned(args: argparse.Namespace) -> Report:
     for number, (half, weights) in enumerate(halves, 1):
         measured = bench.measured(f"half {number}", weights.applied(config), set(half.tolist()))
         held_out += measured.errors
-    words = np.array([len(reference.split()) for reference in bench.references])
-    return Report(args, words, untuned, tried, held_out[:, 0])
+    sizes = np.array([(len(r.split()), len(r)) for r in bench.references])
+    return Report(args, sizes, untuned, tried, held_out, bench.metric)
 
 
 def _weights(
     args: argparse.Namespace, bench: "_Bench", before: "SearchConfig", config: "SearchConfig"
 ) -> "tuple[list[Weights], list[tuple[NDArray[np.int64], Weights]]]":
     """The best weights for the whole set, and for each half those that suit the other."""
-    from asr_attn.evaluation.tuning import Weights, best_weights, weights_for_halves
+    from asr_attn.evaluation.tuning import Weights, best_weights, ranked, weights_for_halves
     from asr_attn.evaluation.tuning_searches import POOLED
 
     with_lm = args.lm is not None
     start = Weights(lm_weight=before.lm_weight if with_lm else 0.0)
     pool = bench.pool(config, POOLED, "searching")
     for number in range(1, ROUNDS + 1):
-        [best] = best_weights(pool, with_lm, args.trials, args.seed, start)
+        [best] = best_weights(pool, with_lm, args.trials, args.seed, start, metric=bench.metric)
         if best in bench.errors:
             break
         pool = bench.pool(config, [best], f"searching on, {number}")
-    found = sorted(bench.errors, key=bench.errors.__getitem__)[:VERIFIED]
-    return found, weights_for_halves(pool, with_lm, args.trials, args.seed, start)
+    found = sorted(bench.errors, key=lambda w: ranked(bench.errors[w], bench.metric))[:VERIFIED]
+    halves = weights_for_halves(pool, with_lm, args.trials, args.seed, start, bench.metric)
+    return found, halves
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ class _Bench:
         references: what was said in them, normalised.
         found: hypotheses of each.
         errors: words and characters that each of the weights got wrong that were searched with.
+        metric: "wer" or "cer".
     """
 
     model: "TrainedModel"
@@ -107,6 +109,7 @@ class _Bench:
     references: Sequence[str]
     found: "Sequence[list[Hypothesis]]"
     errors: "dict[Weights, tuple[int, int]]"
+    metric: str
 
     def pool(self, config: "SearchConfig", settings: "Iterable[Weights]", name: str) -> "Pool":
         """Search with some more weights; all hypotheses found so far, to try weights on."""
@@ -146,6 +149,7 @@ def _bench(args: argparse.Namespace) -> _Bench:
     from asr_attn.lm.loading import load_scorer
     from asr_attn.recognizer import usable_device
     from asr_attn.text.normalizer import normalize
+    from asr_attn.text.scripts import lacks_spaces
 
     utterances = read_manifest(args.manifest)
     device = usable_device(args.device or "auto")
@@ -159,4 +163,9 @@ def _bench(args: argparse.Namespace) -> _Bench:
         except InputError as error:
             raise InputError(f"{args.manifest}: {error}") from None
     found: list[list[Hypothesis]] = [[] for _ in references]
-    return _Bench(model, cast("Scorer | None", lm), batches, references, found, {})
+    metric = args.metric
+    if metric == "auto":
+        metric = "cer" if lacks_spaces(references) else "wer"
+        if metric == "cer":
+            say(f"{args.manifest}: the texts have no spaces between words, so CER is tuned")
+    return _Bench(model, cast("Scorer | None", lm), batches, references, found, {}, metric)

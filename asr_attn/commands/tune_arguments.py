@@ -68,6 +68,13 @@ def add_tune(commands: Commands) -> None:
         "--beam", metavar="N", type=positive_int, help="open hypotheses; is not tuned (default 10)"
     )
     parser.add_argument(
+        "--metric",
+        choices=("auto", "wer", "cer"),
+        default="auto",
+        help="error rate to lower; auto (default) is cer where texts have no spaces between words, "
+        "else wer",
+    )
+    parser.add_argument(
         "--trials",
         metavar="N",
         type=positive_int,

@@ -44,8 +44,8 @@ class Change:
     """Another error rate than that of the untuned search.
 
     Attributes:
-        rate: WER.
-        change: its difference to the WER of the untuned search.
+        rate: the new one.
+        change: its difference to that of the untuned search.
         interval: of the change, by the paired bootstrap over utterances.
     """
 
@@ -67,33 +67,45 @@ class Report:
 
     Attributes:
         args: of the command.
-        words: (B,) reference words.
+        sizes: (B, 2) words and characters of the references.
         untuned: the search without tuning.
         tried: with the weights whose searches made the fewest errors.
-        held_out: (B,) wrong words, each utterance searched with the weights that suit the half of
-            the set best that it is not in.
+        held_out: (B, 2) wrong words and characters, each utterance searched with the weights that
+            suit the half of the set best that it is not in.
+        metric: the error rate that is tuned, "wer" or "cer".
     """
 
     args: argparse.Namespace
-    words: "NDArray[np.int64]"
+    sizes: "NDArray[np.int64]"
     untuned: Measured
     tried: Sequence[Measured]
     held_out: "NDArray[np.int64]"
+    metric: str = "wer"
+
+    @property
+    def _column(self) -> int:
+        """Of what is tuned, in counts of words and characters."""
+        return int(self.metric == "cer")
+
+    @property
+    def _words(self) -> int:
+        return int(self.sizes[:, 0].sum())
 
     @property
     def best(self) -> Measured:
-        """The setting with the fewest wrong words; the untuned one where none has fewer."""
-        best = min([self.untuned, *self.tried], key=lambda measured: measured.total)
-        return best if best.total[0] < self.untuned.total[0] else self.untuned
+        """The setting with the fewest errors; the untuned one where none has fewer."""
+        own = self._column
+        best = min([self.untuned, *self.tried], key=lambda m: (m.total[own], m.total[1 - own]))
+        return best if best.total[own] < self.untuned.total[own] else self.untuned
 
     def _change(self, errors: "NDArray[np.int64]") -> Change:
         import numpy as np
 
         from asr_attn.evaluation.intervals import bootstrap_rates, percentile_interval
 
-        before = self.untuned.errors[:, 0]
+        errors, before = errors[:, self._column], self.untuned.errors[:, self._column]
         both = np.stack([before, errors], axis=1)
-        rates = bootstrap_rates(both, self.words, seed=self.args.seed)
+        rates = bootstrap_rates(both, self.sizes[:, self._column], seed=self.args.seed)
         interval = percentile_interval(rates[:, 1] - rates[:, 0])
         return Change(
             self._rate(int(errors.sum())), self._rate(int((errors - before).sum())), interval
@@ -102,7 +114,7 @@ class Report:
     @cached_property
     def tuned(self) -> Change:
         """By the best weights, on the recordings that they were tuned on."""
-        return self._change(self.best.errors[:, 0])
+        return self._change(self.best.errors)
 
     @cached_property
     def unseen(self) -> Change:
@@ -110,7 +122,10 @@ class Report:
         return self._change(self.held_out)
 
     def _rate(self, errors: int) -> float:
-        return errors / int(self.words.sum())
+        return errors / int(self.sizes[:, self._column].sum())
+
+    def _rate_of(self, measured: Measured) -> str:
+        return f"{100 * self._rate(measured.total[self._column]):.2f} %"
 
     def _settings(self, config: "SearchConfig") -> dict[str, Any]:
         """What a search needs to be told to be this one."""
@@ -124,13 +139,13 @@ class Report:
         """The file of settings, with where they come from."""
         args = self.args
         given = ["asr-attn", "tune", str(args.checkpoint), str(args.manifest)]
-        for name in ("lm", "beam", "trials", "seed", "output"):
+        for name in ("lm", "beam", "metric", "trials", "seed", "output"):
             if getattr(args, name) is not None:
                 given += [f"--{name}", str(getattr(args, name))]
         comments = (
             shlex.join(given),
-            f"{len(self.words)} recordings, {int(self.words.sum())} words",
-            f"WER untuned {100 * self._rate(self.untuned.total[0]):.2f} %, tuned {self.tuned}",
+            f"{len(self.sizes)} recordings, {self._words} words",
+            f"{self.metric.upper()} untuned {self._rate_of(self.untuned)}, tuned {self.tuned}",
             f"tuned on one half, measured on the other {self.unseen}",
             self._verdict(),
         )
@@ -142,7 +157,8 @@ class Report:
         figures = {
             "model": str(self.args.checkpoint),
             "manifest": str(self.args.manifest),
-            "words": int(self.words.sum()),
+            "metric": self.metric,
+            "words": self._words,
             "trials": self.args.trials,
             "seed": self.args.seed,
             "search": self._settings(self.best.config),
@@ -150,7 +166,7 @@ class Report:
             "tuned": [self._figures(measured) for measured in self.tried],
             "change": {"change": self.tuned.change, **asdict(self.tuned.interval)},
             "other_half": {
-                "wer": self.unseen.rate,
+                self.metric: self.unseen.rate,
                 "change": self.unseen.change,
                 **asdict(self.unseen.interval),
             },
@@ -164,17 +180,17 @@ class Report:
             **self._settings(measured.config),
             "errors": errors,
             "wrong_characters": characters,
-            "wer": self._rate(errors),
+            "wer": errors / self._words,
+            "cer": characters / int(self.sizes[:, 1].sum()),
         }
 
     def to_text(self) -> str:
         """A table and what it means."""
         shown = [name for name in self._settings(self.best.config) if name != "lm"]
-        rows = [["", "WER", *shown]]
+        rows = [["", self.metric.upper(), *shown]]
         for measured in (self.untuned, *self.tried):
             values = [f"{getattr(measured.config, name):g}" for name in shown]
-            rate = f"{100 * self._rate(measured.total[0]):.2f} %"
-            rows.append([measured.name, rate, *values])
+            rows.append([measured.name, self._rate_of(measured), *values])
         widths = [max(map(len, column)) for column in zip(*rows)]
         lines = ["  ".join(c.rjust(w) for c, w in zip(row, widths)) for row in rows]
         lines += [

@@ -21,6 +21,8 @@ class Run:
         seconds: of training.
         wer: word error rate of its model on the validation set; None without a model.
         interval: 95 % interval of that; None for models that do not tell.
+        cer: character error rate; None for models that do not tell.
+        monitor: the error rate that its models were ranked by, "wer" or "cer".
     """
 
     folder: Path
@@ -29,13 +31,24 @@ class Run:
     seconds: float = 0.0
     wer: float | None = None
     interval: tuple[float, float] | None = None
+    cer: float | None = None
+    monitor: str = "wer"
 
 
 def find_runs(root: Path) -> list[Run]:
-    """All runs in a folder and the folders below it, those with the lowest WER first."""
+    """All runs in a folder and the folders below it, the best first.
+
+    By CER if all models tell it and were ranked by it, else by WER.
+    """
     found = [read_run(path.parent) for path in sorted(root.rglob(CONFIG_FILE))]
     runs = [run for run in found if run is not None]
-    return sorted(runs, key=lambda run: (run.wer is None, run.wer or 0.0, str(run.folder)))
+    trained = [run for run in runs if run.wer is not None]
+    by_cer = all(run.monitor == "cer" and run.cer is not None for run in trained)
+
+    def rank(run: Run) -> tuple[bool, float, str]:
+        return run.wer is None, (run.cer if by_cer else run.wer) or 0.0, str(run.folder)
+
+    return sorted(runs, key=rank)
 
 
 def read_run(folder: Path) -> Run | None:
@@ -48,7 +61,7 @@ def read_run(folder: Path) -> Run | None:
         return None
     rows = read_metrics(folder)
     info = _info(folder / MODEL_FILE)
-    wer, interval = info.get("dev_wer"), info.get("dev_wer_interval")
+    wer, cer, interval = (info.get(f"dev_{k}") for k in ("wer", "cer", "wer_interval"))
     return Run(
         folder,
         settings,
@@ -56,6 +69,8 @@ def read_run(folder: Path) -> Run | None:
         sum(float(row.get("seconds") or 0.0) for row in rows),
         float(wer) if isinstance(wer, int | float) else None,
         (float(interval[0]), float(interval[1])) if isinstance(interval, list) else None,
+        float(cer) if isinstance(cer, int | float) else None,
+        "cer" if info.get("monitor") == "cer" else "wer",
     )
 
 

@@ -107,16 +107,24 @@ class Pool:
 
 
 class _Trial(NamedTuple):
-    """Weights that were tried, comparable: fewer wrong words, then characters, then the earlier."""
+    """Weights that were tried, comparable: fewer errors, then the earlier ones.
 
-    errors: int
-    characters: int
+    Wrong words count first and wrong characters second, or the other way round.
+    """
+
+    errors: tuple[int, ...]
     number: int
     weights: Weights
 
 
 def best_weights(
-    pool: Pool, with_lm: bool, trials: int, seed: int, start: Weights, count: int = 1
+    pool: Pool,
+    with_lm: bool,
+    trials: int,
+    seed: int,
+    start: Weights,
+    count: int = 1,
+    metric: str = "wer",
 ) -> list[Weights]:
     """Try weights at random, two thirds of them anywhere and the others near the best so far.
 
@@ -130,10 +138,12 @@ def best_weights(
         seed: of the draws.
         start: is tried first.
         count: how many to return.
+        metric: "wer" or "cer".
 
     Returns:
         Up to ``count`` weights with the fewest wrong words, best first. Among equals, those with
-        fewer wrong characters are better, then those that were tried before.
+        fewer wrong characters are better, then those that were tried before. With "cer" wrong
+        characters come first, and then wrong words.
     """
     random = np.random.default_rng(seed)
     best: dict[bytes, _Trial] = {}
@@ -143,10 +153,15 @@ def best_weights(
         picks = pool.picked(weights)
         key = picks.tobytes()
         if key not in best:
-            best[key] = _Trial(*pool.counts(picks), number, weights)
+            best[key] = _Trial(ranked(pool.counts(picks), metric), number, weights)
             if len(best) > count:
                 del best[max(best, key=best.__getitem__)]
     return [trial.weights for trial in sorted(best.values())]
+
+
+def ranked(errors: tuple[int, ...], metric: str) -> tuple[int, ...]:
+    """Wrong words and wrong characters, with what is counted first in front ("wer" or "cer")."""
+    return errors[::-1] if metric == "cer" else errors
 
 
 def _drawn(random: np.random.Generator, with_lm: bool, near: Weights | None) -> Weights:
@@ -177,7 +192,7 @@ def _drawn(random: np.random.Generator, with_lm: bool, near: Weights | None) -> 
 
 
 def weights_for_halves(
-    pool: Pool, with_lm: bool, trials: int, seed: int, start: Weights
+    pool: Pool, with_lm: bool, trials: int, seed: int, start: Weights, metric: str = "wer"
 ) -> list[tuple[NDArray[np.int64], Weights]]:
     """Tune on each half of the utterances.
 
@@ -188,6 +203,9 @@ def weights_for_halves(
     order = np.random.default_rng(seed).permutation(len(pool))
     one, other = np.array_split(order, 2)
     return [
-        (np.sort(measured), best_weights(pool.select(tuned), with_lm, trials, seed, start)[0])
+        (
+            np.sort(measured),
+            best_weights(pool.select(tuned), with_lm, trials, seed, start, metric=metric)[0],
+        )
         for measured, tuned in ((one, other), (other, one))
     ]

@@ -26,7 +26,9 @@ LABELS = {
     "train/ctc_loss": "ctc",
     "train/attention_loss": "attention",
     "val/ctc_wer": "CTC WER",
+    "val/ctc_cer": "CTC CER",
     "val/wer": "WER",
+    "val/cer": "CER",
 }
 """Metrics that are reported on a terminal, and what they are called there."""
 HANGUP: int | None = getattr(signal, "SIGHUP", None)
@@ -49,7 +51,9 @@ METRICS = (
     "val/attention_edges",
     "val/attention_aligned",
     "val/ctc_wer",
+    "val/ctc_cer",
     "val/wer",
+    "val/cer",
 )
 """Metrics in the CSV file; what those of attention mean is told in ``AttentionHealth``."""
 
@@ -259,9 +263,9 @@ class _Bar(RichProgressBar):
     def get_metrics(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
-        """The loss of the step, the last validation's WER, and how long the run will take yet."""
+        """The loss of the step, the last validation's errors, and the time that is left."""
         shown = super().get_metrics(trainer, pl_module)
-        names = {"train/loss_step": "loss", "val/wer": "WER"}
+        names = {"train/loss_step": "loss", "val/wer": "WER", "val/cer": "CER"}
         seconds = self.figures.time_left.seconds()
         left = {} if seconds is None else {"left": in_words(seconds)}
         return {label: shown[name] for name, label in names.items() if name in shown} | left

@@ -21,6 +21,8 @@ from asr_attn.training.task import RecognizerTask
 
 RESUME_FILE = "last.ckpt"
 BEST_FOLDER = "best"
+RATES = ("wer", "cer")
+"""Error rates on the validation set: of words and of characters."""
 AVERAGED = "dev_wer_interval"
 """What ``info`` of the model file says when all of a run is done."""
 
@@ -117,15 +119,17 @@ class StopRequested(Exception):  # noqa: N818 - not an error
 
 @dataclass(frozen=True)
 class Kept:
-    """One of the best models so far."""
+    """One of the best models so far, and its error rate on the validation set."""
 
-    wer: float
+    rate: float
     file: str
     epoch: int
 
 
 class RunCheckpoints(Checkpoint):
     """Saves the state to resume from and the best models, and stops when nothing improves.
+
+    ``monitor`` names the error rate that models are ranked by, "wer" or "cer".
 
     Args:
         folder: of the run.
@@ -137,6 +141,7 @@ class RunCheckpoints(Checkpoint):
         self.folder = folder
         self.config = config
         self.settled = settled
+        self.monitor = "wer"
         self.best: list[Kept] = []
         self._obsolete: list[Kept] = []
         self._stale = 0
@@ -149,12 +154,14 @@ class RunCheckpoints(Checkpoint):
     def state_dict(self) -> dict[str, Any]:
         """What resuming needs, as builtins."""
         return {
-            "best": [[k.wer, k.file, k.epoch] for k in self.best],
+            "monitor": self.monitor,
+            "best": [[k.rate, k.file, k.epoch] for k in self.best],
             "stale": self._stale,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up what ``state_dict`` gave."""
+        """Take up what ``state_dict`` gave; states of older versions are ranked by WER."""
+        self.monitor = state_dict.get("monitor", "wer")
         self.best = [Kept(*entry) for entry in state_dict["best"]]
         self._stale = state_dict["stale"]
 
@@ -218,10 +225,10 @@ class RunCheckpoints(Checkpoint):
         task = cast(RecognizerTask, pl_module)
         if trainer.sanity_checking or not task.attention_has_begun:
             return
-        wer = float(trainer.callback_metrics["val/wer"])
-        improved = not self.best or wer < self.best[0].wer
+        rate = float(trainer.callback_metrics[f"val/{self.monitor}"])
+        improved = not self.best or rate < self.best[0].rate
         epoch = trainer.current_epoch
-        self._keep(Kept(wer, f"epoch={epoch:04d}.safetensors", epoch), task, trainer)
+        self._keep(Kept(rate, f"epoch={epoch:04d}.safetensors", epoch), task, trainer)
         if epoch / task.epochs >= self.settled:
             self._stale = 0 if improved else self._stale + 1
             if self.config.patience and self._stale >= self.config.patience:
@@ -229,11 +236,13 @@ class RunCheckpoints(Checkpoint):
 
     def _keep(self, new: Kept, task: RecognizerTask, trainer: pl.Trainer) -> None:
         """File a model among the best; ties go to the later one, which has learnt for longer."""
-        ranked = sorted([*self.best, new], key=lambda k: (k.wer, -k.epoch))
+        ranked = sorted([*self.best, new], key=lambda k: (k.rate, -k.epoch))
         self.best = ranked[: self.config.keep_best]
         self._obsolete += ranked[self.config.keep_best :]
         if new in self.best and trainer.is_global_zero:
-            info = {**task.model.info, "epoch": new.epoch, "dev_wer": new.wer}
+            rates = {f"dev_{n}": float(trainer.callback_metrics[f"val/{n}"]) for n in RATES}
+            chosen = {"epoch": new.epoch, "monitor": self.monitor, **rates}
+            info = {**task.model.info, **chosen}
             path = self.folder / BEST_FOLDER / new.file
             save_model(path, replace(task.model, info=info))
             if self.best[0] == new:

@@ -18,48 +18,62 @@ from asr_attn.decoding.hypothesis import SearchConfig
 from asr_attn.errors import AudioError
 from asr_attn.evaluation.error_rates import ErrorCounts, count_errors
 from asr_attn.evaluation.intervals import rate_interval
-from asr_attn.evaluation.scoring import score_words
+from asr_attn.evaluation.scoring import score_characters, score_words
 from asr_attn.evaluation.word_confidence import judge_words, learn_calibration
 from asr_attn.recognizer import Recognizer, Transcript
-from asr_attn.training.checkpoints import AVERAGED, BEST_FOLDER, RunCheckpoints
+from asr_attn.training.checkpoints import AVERAGED, BEST_FOLDER, RATES, RunCheckpoints
 
 
 def average_best(
     folder: Path, checkpoints: RunCheckpoints, dev: Sequence[Utterance], device: torch.device
-) -> float:
+) -> dict[str, float]:
     """Average the best models and keep the average if it is no worse than the best of them.
 
     What is kept learns from the validation set how sure its words are.
 
     Returns:
-        WER of the model file on the validation set.
+        WER and CER of the model file on the validation set, by "wer" and "cer".
     """
     texts = [u.text for u in dev]
     files = [folder / BEST_FOLDER / kept.file for kept in checkpoints.best]
     model = load_model(folder, device)
     found = transcripts_of(model, dev)
-    wer = count_errors(texts, [t.text for t in found]).rate
+    rates = _rates(texts, found)
     if len(files) > 1:
         average = average_models(files, device)
         others = transcripts_of(average, dev)
-        average_wer = count_errors(texts, [t.text for t in others]).rate
-        if average_wer <= wer:
-            wer, found = average_wer, others
-            model = replace(average, info={**model.info, **average.info, "dev_wer": wer})
+        of_average = _rates(texts, others)
+        if of_average[checkpoints.monitor] <= rates[checkpoints.monitor]:
+            rates, found = of_average, others
+            model = replace(average, info={**model.info, **average.info})
     calibration = learn_calibration(judge_words(found, texts))
-    scores = score_words(texts, [t.text for t in found])
-    interval = rate_interval(scores.errors, scores.words)
-    info = {**model.info, AVERAGED: [interval.low, interval.high]}
+    info = {**model.info, **{f"dev_{name}": rate for name, rate in rates.items()}, AVERAGED: None}
+    for name, score in zip(RATES, (score_words, score_characters), strict=True):
+        scores = score(texts, [t.text for t in found])
+        if scores.words.any():
+            interval = rate_interval(scores.errors, scores.words)
+            info[f"dev_{name}_interval"] = [interval.low, interval.high]
     save_model(folder / MODEL_FILE, replace(model, info=info, calibration=calibration))
-    return wer
+    return rates
+
+
+def _rates(references: Sequence[str], transcripts: Sequence[Transcript]) -> dict[str, float]:
+    """WER and CER; where no words are said, each error counts as one."""
+    texts = [transcript.text for transcript in transcripts]
+    counts = [count_errors(references, texts, characters=name == "cer") for name in RATES]
+    return {name: c.errors / max(c.total, 1) for name, c in zip(RATES, counts, strict=True)}
 
 
 def errors_on(
     model: TrainedModel, utterances: Sequence[Utterance], search: SearchConfig | None = None
-) -> ErrorCounts:
-    """Word errors on utterances with normalised texts; by greedy search if not said otherwise."""
-    found = transcripts_of(model, utterances, search)
-    return count_errors([u.text for u in utterances], [t.text for t in found])
+) -> tuple[ErrorCounts, ErrorCounts]:
+    """Wrong words and wrong characters on utterances with normalised texts.
+
+    The search is greedy if not said otherwise.
+    """
+    texts = [t.text for t in transcripts_of(model, utterances, search)]
+    said = [u.text for u in utterances]
+    return count_errors(said, texts), count_errors(said, texts, characters=True)
 
 
 def transcripts_of(

@@ -1,7 +1,7 @@
 """One training run, from settings to a model file."""
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,11 +11,13 @@ from asr_attn.audio.noise import noise_files
 from asr_attn.checkpoint import MODEL_FILE, load_model, save_model
 from asr_attn.config import load_settings
 from asr_attn.data.datamodule import SpeechData, fingerprint_of
+from asr_attn.data.manifest import Utterance
 from asr_attn.decoding.hypothesis import SearchConfig
 from asr_attn.errors import AudioError, InputError
 from asr_attn.evaluation.error_rates import ErrorCounts
 from asr_attn.lm.loading import load_scorer
 from asr_attn.settings import DataConfig, RunConfig
+from asr_attn.text.scripts import lacks_spaces
 from asr_attn.training.callbacks import GracefulStop, report_callbacks
 from asr_attn.training.checkpoints import RESUME_FILE, RunCheckpoints, StopRequested
 from asr_attn.training.faults import check_data, check_noise, notes_on_data
@@ -55,7 +57,10 @@ class RunResult:
         folder: of the run.
         model: model file; None when there is none yet.
         dev_wer: its word error rate on the validation set; None when not known.
-        test: its errors on the test set; None without one.
+        dev_cer: its character error rate there.
+        monitor: the one of them that models were ranked by, "wer" or "cer".
+        test: its wrong words on the test set; None without one.
+        test_characters: its wrong characters there.
         stopped: True when the run was asked to stop and can be resumed.
         main_process: False in the further processes of a distributed run.
     """
@@ -63,7 +68,10 @@ class RunResult:
     folder: Path
     model: Path | None = None
     dev_wer: float | None = None
+    dev_cer: float | None = None
+    monitor: str = "wer"
     test: ErrorCounts | None = None
+    test_characters: ErrorCounts | None = None
     stopped: bool = False
     main_process: bool = True
 
@@ -106,6 +114,7 @@ def _fit_in(folder: Path, config: RunConfig) -> RunResult:
     trainer = make_trainer(config.trainer, config.logger, folder, callbacks)
     task, data = set_up(config)
     check_search(config.search, task)
+    checkpoints.monitor = monitored(config, data.dev)
     begin_runs(trainer)
     if trainer.is_global_zero:
         record_start(folder, config, _manifests(config.data), _fingerprints(config, data))
@@ -128,20 +137,26 @@ def _fit_in(folder: Path, config: RunConfig) -> RunResult:
             return replace(result, model=folder / MODEL_FILE)
         # the task itself has been moved to the CPU
         device = trainer.strategy.root_device
-        dev_wer = average_best(folder, checkpoints, data.readable_dev, device)
-    result = replace(result, model=folder / MODEL_FILE, dev_wer=dev_wer)
+        rates = average_best(folder, checkpoints, data.readable_dev, device)
+    result = replace(
+        result,
+        model=folder / MODEL_FILE,
+        dev_wer=rates["wer"],
+        dev_cer=rates["cer"],
+        monitor=checkpoints.monitor,
+    )
     if config.data.test is None:
         return result
     test = load_manifest("test", config.data, config.tokenizer.normalizer)
     try:
-        errors = errors_on(load_model(folder, device), test, config.search)
+        words, characters = errors_on(load_model(folder, device), test, config.search)
     except (AudioError, RuntimeError, MemoryError) as error:
         if not isinstance(error, AudioError) and not is_out_of_memory(error):
             raise
         reason = str(error) if isinstance(error, AudioError) else "there is too little memory"
         note(f"the test set is not measured: {reason}")
         return result
-    return replace(result, test=errors)
+    return replace(result, test=words, test_characters=characters)
 
 
 def _manifests(config: DataConfig) -> dict[str, Path]:
@@ -209,6 +224,24 @@ def set_up(config: RunConfig) -> tuple[RecognizerTask, SpeechData]:
     task.skipped.limit = config.callbacks.skips_in_a_row
     task.network.train()
     return task, data
+
+
+def monitored(config: RunConfig, dev: Sequence[Utterance]) -> str:
+    """The error rate that models are ranked by, "wer" or "cer"; says so where it chose the latter.
+
+    A run that goes on keeps its own, which is part of its state.
+    """
+    if config.callbacks.monitor != "auto":
+        return config.callbacks.monitor
+    if not lacks_spaces(utterance.text for utterance in dev):
+        return "wer"
+    if config.resume is None:
+        print(
+            "note: the validation texts have no spaces between words, so that models are ranked by "
+            "CER (callbacks.monitor=wer ranks them by WER)",
+            file=sys.stderr,
+        )
+    return "cer"
 
 
 def check_search(config: SearchConfig, task: RecognizerTask) -> None:

@@ -75,8 +75,7 @@ class RecognizerTask(AveragedTask):
         self.training_config = training
         self.middle_layers = intermediate_layers(training, model.network.encoder_depth)
         self.augmentation = augmentation
-        self._word_counts = ErrorCounts()
-        self._ctc_counts = ErrorCounts()
+        self._errors: dict[str, ErrorCounts] = {}
         rate = model.features.sample_rate
         self.memory = {
             name: BatchSplitter(rate, partial(self._tell_limit, name))
@@ -252,36 +251,45 @@ class RecognizerTask(AveragedTask):
 
     def on_validation_epoch_start(self) -> None:
         """Start counting errors."""
-        self._word_counts = ErrorCounts()
-        self._ctc_counts = ErrorCounts()
+        names = ["ctc_wer", "ctc_cer"] if self.training_config.ctc_weight > 0 else []
+        names += ["wer", "cer"] if self.attention_has_begun else []
+        self._errors = {name: ErrorCounts() for name in names}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Recognise one batch greedily, by attention and by CTC."""
-        for by_ctc, by_attention in self.memory["validation"].run(batch, self._recognition_errors):
-            self._ctc_counts += by_ctc
-            self._word_counts += by_attention
+        for errors in self.memory["validation"].run(batch, self._recognition_errors):
+            for name, counts in errors.items():
+                self._errors[name] += counts
 
-    def _recognition_errors(self, batch: Batch, _: range) -> tuple[ErrorCounts, ErrorCounts]:
-        """Errors by CTC and by attention; none where it is not trained."""
-        tokenizer = self.model.tokenizer
-        by_ctc, by_attention = ErrorCounts(), ErrorCounts()
+    def _recognition_errors(self, batch: Batch, _: range) -> dict[str, ErrorCounts]:
+        """Errors by CTC and by attention, of words and of characters; none of what is not trained.
+
+        Returns:
+            Counts by the names that the rates are logged with.
+        """
+        decode = self.model.tokenizer.decode
+        found: dict[str, list[str]] = {}
         memory, lengths = self.network.encode(batch.waveforms, batch.lengths)
-        if self.training_config.ctc_weight > 0:
+        if "ctc_wer" in self._errors:
             paths = ctc_greedy_search(self.network.ctc_log_probs(memory), lengths)
-            by_ctc = count_errors(batch.texts, [tokenizer.decode(p) for p in paths])
-        if self.attention_has_begun:
-            found = greedy_search(self.network.speller, memory, lengths, SearchConfig())
-            texts = [tokenizer.decode(hypothesis.tokens) for hypothesis in found]
-            by_attention = count_errors(batch.texts, texts)
-        return by_ctc, by_attention
+            found["ctc_"] = [decode(path) for path in paths]
+        if "wer" in self._errors:
+            hypotheses = greedy_search(self.network.speller, memory, lengths, SearchConfig())
+            found[""] = [decode(hypothesis.tokens) for hypothesis in hypotheses]
+        return {
+            f"{by}{'cer' if characters else 'wer'}": count_errors(
+                batch.texts, texts, characters=characters
+            )
+            for by, texts in found.items()
+            for characters in (False, True)
+        }
 
     def on_validation_epoch_end(self) -> None:
         """Log error rates over all processes."""
-        if self.training_config.ctc_weight > 0:
-            self.log("val/ctc_wer", self._pooled_rate(self._ctc_counts), rank_zero_only=True)
-        if self.attention_has_begun:
-            rate = self._pooled_rate(self._word_counts)
-            self.log("val/wer", rate, prog_bar=True, rank_zero_only=True)
+        for name, counts in self._errors.items():
+            shown = name in ("wer", "cer")
+            rate = self._pooled_rate(counts)
+            self.log(f"val/{name}", rate, prog_bar=shown, rank_zero_only=True)
 
     def _pooled_rate(self, counts: ErrorCounts) -> float:
         totals = torch.tensor([counts.errors, counts.total], dtype=torch.float64)

@@ -7,13 +7,13 @@ from asr_attn.checkpoint import load_model, save_model
 from asr_attn.evaluation.runs import differences, find_runs
 
 
-def make_run(folder, model_file, wer, **settings):
+def make_run(folder, model_file, wer, facts=None, **settings):
     folder.mkdir(parents=True)
     config = {"data": {"name": "x"}, "model": {"encoder": {"name": "listener"}}, **settings}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     (folder / "metrics.csv").write_text("epoch,seconds\n0,30.5\n1,29.5\n", encoding="utf-8")
     if wer is not None:
-        info = {"dev_wer": wer, "dev_wer_interval": [wer - 0.01, wer + 0.01]}
+        info = {"dev_wer": wer, "dev_wer_interval": [wer - 0.01, wer + 0.01], **(facts or {})}
         save_model(folder / "model.safetensors", replace(load_model(model_file), info=info))
 
 
@@ -41,6 +41,22 @@ def test_runs_are_ranked_by_their_error_rate(asr, root):
     assert lines[0] == ["run", "WER", "95", "%", "epochs", "minutes", "seed"]
     assert lines[1] == ["deep/b", "10.00", "%", "9.00", "to", "11.00", "%", "2", "1.0", "1"]
     assert lines[3] == ["c", "none", "yet", "2", "1.0", "0"]
+
+
+def test_runs_of_models_that_were_chosen_by_cer_are_ranked_by_it(asr, model_file, tmp_path):
+    make_run(tmp_path / "a", model_file, 0.8, {"dev_cer": 0.3, "monitor": "cer"})
+    make_run(tmp_path / "b", model_file, 0.9, {"dev_cer": 0.2, "monitor": "cer"})
+    make_run(tmp_path / "c", model_file, None)
+    names = ["b", "a", "c"]
+    assert [run.folder.name for run in find_runs(tmp_path)] == names
+    _, out, _ = asr("runs", tmp_path)
+    lines = [line.split() for line in out.splitlines()]
+    assert [line[0] for line in lines[1:]] == names
+    assert "20.00" in lines[1]
+    assert lines[0][4] == "CER"
+    # WER is all that older models tell
+    make_run(tmp_path / "old", model_file, 0.85)
+    assert [run.folder.name for run in find_runs(tmp_path)] == ["a", "old", "b", "c"]
 
 
 def test_folders_without_runs_are_refused(refused, tmp_path):

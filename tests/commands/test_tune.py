@@ -123,22 +123,29 @@ def test_the_pools_are_given_what_the_best_weights_find(asr, model_file, manifes
 
 
 ARGS = argparse.Namespace(
-    checkpoint="runs/a b", manifest="dev\n.jsonl", lm=None, beam=None, trials=7, seed=0,
-    output="s\x07\udcff.yaml",
+    checkpoint="runs/a b", manifest="dev\n.jsonl", lm=None, beam=None, metric="auto",
+    trials=7, seed=0, output="s\x07\udcff.yaml",
 )  # fmt: skip
 
 
-def report(before: list[int], after: list[int], held_out: list[int], characters: int = 0) -> Report:
+def report(
+    before: list[int],
+    after: list[int],
+    held_out: list[int],
+    characters: int = 0,
+    metric: str = "wer",
+) -> Report:
     def measured(name: str, config: SearchConfig, errors: list[int], more: int) -> Measured:
         return Measured(name, config, np.array([[e, e + more] for e in errors]))
 
     tuned = SearchConfig(beam=4, ctc_weight=0.25, length_bonus=1.5, length_exponent=0.0)
     return Report(
         ARGS,
-        np.full(len(before), 10),
+        np.tile([10, 40], (len(before), 1)),
         measured("untuned", SearchConfig(), before, 1),
         [measured("tuned, 1", tuned, after, 1 - characters)],
-        np.array(held_out),
+        np.stack([held_out, held_out], axis=1),
+        metric,
     )
 
 
@@ -171,6 +178,34 @@ def test_the_untuned_search_stays_where_no_other_makes_fewer_word_errors(charact
     assert "\nbeam: 1\n" in equal.to_config()
     assert "# no weights were found" in equal.to_config()
     assert report([1, 2], [1, 1], [1, 2]).best.name == "tuned, 1"
+
+
+def test_characters_can_be_what_is_tuned():
+    # the same wrong words, fewer wrong characters
+    found = report([1, 2], [1, 2], [1, 2], characters=1, metric="cer")
+    assert found.best.name == "tuned, 1"
+    text = found.to_text()
+    assert text.split()[:1] == ["CER"]
+    assert "6.25 %" in text  # 5 of 80 characters before
+    assert "3.75 %" in text  # 3 of 80
+    figures = json.loads(found.to_json())
+    assert figures["metric"] == "cer"
+    assert (figures["untuned"]["wer"], figures["untuned"]["cer"]) == (3 / 20, 5 / 80)
+    assert "# CER untuned 6.25 %, tuned 3.75 %" in found.to_config()
+
+
+def test_texts_without_spaces_are_tuned_by_cer(asr, model_file, manifest, tmp_path):
+    spaceless = manifest.with_name("zh.jsonl")
+    text = manifest.read_text(encoding="utf-8").replace("A b.", "\u4f60\u597d")
+    spaceless.write_text(text, encoding="utf-8")
+    options = ("--beam", 1, "--trials", 5, "--output", tmp_path / "s.yaml", "--format", "json")
+    code, out, err = asr("tune", model_file, spaceless, *options)
+    assert code == 0
+    assert "so CER is tuned" in err
+    assert json.loads(out)["metric"] == "cer"
+    assert json.loads(asr("tune", model_file, manifest, *options)[1])["metric"] == "wer"
+    chosen = asr("tune", model_file, spaceless, *options, "--metric", "wer")
+    assert json.loads(chosen[1])["metric"] == "wer"
 
 
 def arguments_of(*words: str):

@@ -115,6 +115,14 @@ def test_characters_decide_among_equals_and_then_what_came_first():
     assert best_weights(equal, True, 300, 0, Weights()) == [Weights()]
 
 
+def test_characters_can_be_counted_first():
+    pool = random_pool()
+    swapped = replace(pool, errors=pool.characters, characters=pool.errors)
+    for count in (1, 4):
+        by_characters = best_weights(pool, True, 300, 0, Weights(), count, metric="cer")
+        assert by_characters == best_weights(swapped, True, 300, 0, Weights(), count)
+
+
 def test_halves_are_tuned_without_what_they_are_measured_on():
     pool = random_pool(utterances=41, seed=2)
     halves = weights_for_halves(pool, True, 200, 5, Weights())

@@ -249,7 +249,10 @@ def test_validation_in_parts_counts_the_same_errors(
     memory = Memory(1.5)
     with monkeypatch.context() as patch:
         limit_memory(patch, memory, "forward", training=False)
-        patch.setattr("asr_attn.training.run.average_best", lambda *_: whole.dev_wer)
+        patch.setattr(
+            "asr_attn.training.run.average_best",
+            lambda *_: {"wer": whole.dev_wer, "cer": whole.dev_cer},
+        )
         fit(replace(steady, run_dir=str(tmp_path / "parts")))
     assert memory.refused
     rates = [
