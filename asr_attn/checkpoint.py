@@ -163,7 +163,7 @@ def _settings(kind: type[T], data: Any) -> T:
     """Settings from plain data, which may hold nothing that the kind does not know."""
     if not isinstance(data, dict):
         raise TypeError(f"the settings of {kind.__name__} are not an object")
-    return dacite.from_dict(kind, data, dacite.Config(strict=True))
+    return dacite.from_dict(kind, data, dacite.Config(strict=True, cast=[tuple]))
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

@@ -149,6 +149,12 @@ def add_transcribe(commands: Commands) -> None:
         help="default: jsonl if --output ends in .jsonl, else text",
     )
     parser.add_argument(
+        "--ignore",
+        metavar="WORD",
+        action="append",
+        help="leave a word such as [noise] out of what is written; may be given several times",
+    )
+    parser.add_argument(
         "--nbest",
         metavar="N",
         type=positive_int,

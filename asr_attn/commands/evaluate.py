@@ -19,7 +19,7 @@ from asr_attn.commands.transcribe import (
 )
 from asr_attn.data.manifest import Utterance, read_manifest
 from asr_attn.errors import AudioError, InputError
-from asr_attn.evaluation.normalization import TextForm, text_form
+from asr_attn.evaluation.normalization import TextForm, labelled, text_form
 from asr_attn.evaluation.results import Evaluation, score_texts
 from asr_attn.evaluation.text_changes import marked_changes
 from asr_attn.evaluation.text_warnings import (
@@ -29,6 +29,7 @@ from asr_attn.evaluation.text_warnings import (
     mark_warnings,
 )
 from asr_attn.evaluation.texts import read_pairs
+from asr_attn.text.symbols import check_symbols, without_symbols
 
 if TYPE_CHECKING:
     from asr_attn.recognizer import Recognizer, Transcript
@@ -83,14 +84,20 @@ def _evaluate_texts(args: argparse.Namespace) -> int:
     )
     for note in pairs.notes:
         say(note)
-    before = pairs.references, pairs.hypotheses
+    ignored = _ignored(args)
+    before = (
+        [without_symbols(text, ignored) for text in pairs.references],
+        [without_symbols(text, ignored) for text in pairs.hypotheses],
+    )
     references, hypotheses = ([form.apply(text) for text in texts] for texts in before)
-    warnings = list(emptied_warnings(pairs.names, pairs.references, references))
-    warnings += mark_warnings(pairs.references, references, form.name)
+    warnings = list(emptied_warnings(pairs.names, before[0], references))
+    warnings += mark_warnings(before[0], references, form.name)
     for warning in [*warnings, *case_warnings(references, hypotheses)]:
         say(f"{args.reference}: {warning}")
     try:
-        result = replace(score_texts(references, hypotheses), normalizer=form.label)
+        result = replace(
+            score_texts(references, hypotheses), normalizer=labelled(form.label, ignored)
+        )
     except InputError as error:
         raise InputError(f"{args.reference}: {error}") from None
     if args.changes is not None:
@@ -122,7 +129,8 @@ def _evaluate_models(
     }
     inputs = [*models, *manifests, *([args.train] if args.train else [])]
     refuse_overwriting(outputs, [path for path in inputs if path.is_file()])
-    sets = {path: _read_set(path, args.by or ()) for path in manifests}
+    ignored = _ignored(args)
+    sets = {path: _read_set(path, args.by or (), ignored) for path in manifests}
     known = _training_words(args)
     found: list[tuple[Source, Evaluation]] = []
     failures: list[str] = []
@@ -158,14 +166,24 @@ def _evaluate_models(
     return report_failures(failures, sum(map(len, sets.values())) * len(models))
 
 
-def _read_set(path: Path, fields: Sequence[str]) -> list[Utterance]:
-    """The utterances of a manifest, which have all ``fields``."""
+def _ignored(args: argparse.Namespace) -> list[str]:
+    """The words that do not count."""
+    words = args.ignore or []
+    try:
+        check_symbols(words, "--ignore")
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    return words
+
+
+def _read_set(path: Path, fields: Sequence[str], ignored: Sequence[str]) -> list[Utterance]:
+    """The utterances of a manifest, which have all ``fields``, without what is ignored."""
     from asr_attn.evaluation.grouping import require_field
 
     utterances = read_manifest(path)
     for field in fields:
         require_field(field, utterances)
-    return utterances
+    return [replace(u, text=without_symbols(u.text, ignored)) for u in utterances]
 
 
 def _training_words(args: argparse.Namespace) -> list[str] | None:
@@ -240,6 +258,7 @@ def _recognize(
             recognizer,
             utterances,
             form=form,
+            ignored=_ignored(args),
             batch_seconds=args.batch_seconds or BATCH_SECONDS,
             on_result=on_result,
         )

@@ -87,6 +87,12 @@ def add_evaluate(commands: Commands) -> None:
         help="form that both sides are brought to",
     )
     parser.add_argument(
+        "--ignore",
+        metavar="WORD",
+        action="append",
+        help="take a word such as [noise] out of both sides; may be given several times",
+    )
+    parser.add_argument(
         "--by",
         metavar="FIELD",
         action="append",

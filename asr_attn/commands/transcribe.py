@@ -237,6 +237,8 @@ def _in_order(
     recognizer: "Recognizer", recordings: _Recordings, args: argparse.Namespace, bar: Progress
 ) -> Iterator[dict[int, "Transcript"]]:
     """Yield transcripts by index, in the order given, as soon as those before them are done."""
+    from asr_attn.evaluation.recognition import without_words
+
     utterances, failures = recordings.utterances, recordings.failures
     readable = [i for i in range(len(utterances)) if i not in failures]
     waiting: dict[int, Transcript] = {}
@@ -250,7 +252,7 @@ def _in_order(
         if isinstance(result, AudioError):
             failures[readable[k]] = result
         else:
-            waiting[readable[k]] = result
+            waiting[readable[k]] = without_words(result, args.ignore or ())
         ready = {}
         while turn in waiting or turn in failures:
             if turn in waiting:

@@ -7,7 +7,7 @@ under, and results that were made under different ones are not compared.
 import importlib.metadata
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -85,6 +85,11 @@ def text_form(name: str) -> TextForm:
         }
         version, apply = "1" if name == "none" else VERSION, forms[name]
     return TextForm(name, version, MEANINGS[name], apply)
+
+
+def labelled(label: str, ignored: Sequence[str]) -> str:
+    """The label of a form, with the words that were taken out before."""
+    return f"{label} without {' '.join(sorted(ignored))}" if ignored else label
 
 
 def _basic(text: str) -> str:

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from asr_attn.data.manifest import Utterance
 from asr_attn.errors import AudioError
-from asr_attn.evaluation.normalization import MODEL, VERSION, TextForm
+from asr_attn.evaluation.normalization import MODEL, VERSION, TextForm, labelled
 from asr_attn.evaluation.results import Evaluation, score_texts
 from asr_attn.evaluation.word_confidence import confidence_figures, judge_words
 from asr_attn.recognizer import BATCH_SECONDS, Recognizer, Transcript
 from asr_attn.text.normalizer import normalize
+from asr_attn.text.symbols import without_symbols
 
 FEWEST_SPEAKERS = 20
 """Speakers from which on intervals are over speakers: of fewer, they would be too narrow."""
@@ -44,6 +45,7 @@ def evaluate(
     utterances: Sequence[Utterance],
     *,
     form: TextForm | None = None,
+    ignored: Sequence[str] = (),
     beam: int | None = None,
     batch_seconds: float = BATCH_SECONDS,
     on_result: Callable[[int, Transcript | AudioError], None] | None = None,
@@ -57,6 +59,8 @@ def evaluate(
         recognizer: what is evaluated.
         utterances: what was said, with ids that differ.
         form: of the texts.
+        ignored: words that do not count on either side, such as "[noise]"; the texts of
+            ``utterances`` must be without them.
         beam: open hypotheses of the search; 1 is greedy.
         batch_seconds: audio that is recognised at once, padding included.
         on_result: is told each result with the index of its utterance, not in order.
@@ -77,6 +81,7 @@ def evaluate(
         if isinstance(result, AudioError):
             failures[i] = str(result)
         else:
+            result = without_words(result, ignored)
             transcripts[i] = result
         if on_result is not None:
             on_result(i, result)
@@ -96,12 +101,24 @@ def evaluate(
         figures,
         speakers=_speakers([utterances[i].speaker for i in done]),
         peak_memory=_peak_memory(),
-        normalizer=form.label if form is not None else f"{MODEL}/{VERSION}",
+        normalizer=labelled(form.label if form is not None else f"{MODEL}/{VERSION}", ignored),
         audio_seconds=sum(transcripts[i].duration for i in done),
         recognition_seconds=seconds,
         confidence=confidence_figures(words.confidence, words.correct, words.utterance),
         transcripts={utterances[i].id: transcripts[i] for i in done},
         failures={utterances[i].id: failures[i] for i in sorted(failures)},
+    )
+
+
+def without_words(transcript: Transcript, ignored: Sequence[str]) -> Transcript:
+    """A transcript whose text and words lack those that are ignored, and its alternatives too."""
+    if not ignored:
+        return transcript
+    return replace(
+        transcript,
+        text=without_symbols(transcript.text, ignored),
+        words=tuple(w for w in transcript.words if without_symbols(w.text, ignored)),
+        alternatives=tuple(without_words(other, ignored) for other in transcript.alternatives),
     )
 
 

@@ -110,7 +110,9 @@ def _assemble(
         config = lm_config_from_dict(description["model"])
         tokenizer = tokenizer_from_dict(description["tokenizer"])
         normalizer = dacite.from_dict(
-            NormalizerConfig, description["normalizer"], dacite.Config(strict=True)
+            NormalizerConfig,
+            description["normalizer"],
+            dacite.Config(strict=True, cast=[tuple]),
         )
         network = make_lm(config, len(tokenizer))
         network.load_state_dict(tensors)

@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from asr_attn.errors import InputError
 from asr_attn.text.normalizer import NormalizerConfig
+from asr_attn.text.symbol_tokens import SymbolTokenizer
+from asr_attn.text.symbols import without_symbols
 from asr_attn.text.tokenizer import (
     SPECIALS,
     SUBWORDS,
@@ -69,14 +72,29 @@ class TokenizerConfig:
 def build_tokenizer(config: TokenizerConfig, texts: Sequence[str]) -> Tokenizer:
     """Make the tokenizer of normalised training texts.
 
+    Symbols that the normaliser keeps have a token each, which counts among their number.
+
     Raises:
         InputError: they do not go with the number of tokens.
     """
-    if config.name in SUBWORDS:
-        return SUBWORDS[config.name].train(texts, config.size)
-    if config.name == WordTokenizer.KIND:
-        return WordTokenizer.train(texts, config.size)
-    if config.name == ByteTokenizer.KIND:
+    symbols = config.normalizer.kept_symbols
+    if not symbols:
+        return _build(config.name, config.size, texts)
+    others = [without_symbols(text, symbols) for text in texts]
+    size = max(config.size - len(symbols), SPECIALS + 1) if config.size else 0
+    try:
+        return SymbolTokenizer(_build(config.name, size, others), symbols)
+    except InputError as error:
+        raise InputError(f"beside {len(symbols)} symbols: {error}") from None
+
+
+def _build(name: str, size: int, texts: Sequence[str]) -> Tokenizer:
+    """The tokenizer of other text than symbols."""
+    if name in SUBWORDS:
+        return SUBWORDS[name].train(texts, size)
+    if name == WordTokenizer.KIND:
+        return WordTokenizer.train(texts, size)
+    if name == ByteTokenizer.KIND:
         return ByteTokenizer()
     # the space belongs in even if all texts are single words: joined examples need it
     return CharTokenizer.train([" ", *texts])

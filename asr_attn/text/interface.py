@@ -1,7 +1,7 @@
 """What models, search and checkpoints need of a tokenizer."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Final, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 BLANK: Final = 0
 """No symbol: the blank of CTC."""
@@ -25,13 +25,17 @@ class Tokenizer(Protocol):
     the characters of the text unless the tokens are parts of characters. Words begin and end where
     tokens do: a spelling has no space but at its start, where it says that a word begins.
 
-    Attributes:
-        KIND: its name in settings and in checkpoints.
-        unit: what `unknown` counts: "characters" or "words".
     """
 
-    KIND: ClassVar[str]
-    unit: ClassVar[str]
+    @property
+    def KIND(self) -> str:  # noqa: N802 - a constant of most classes
+        """Its name in settings and in checkpoints."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """What `unknown` counts: "characters" or "words"."""
+        ...
 
     @property
     def spellings(self) -> Sequence[str]:
@@ -72,6 +76,10 @@ class Tokenizer(Protocol):
     def to_dict(self) -> dict[str, Any]:
         """Returns the tokenizer as builtins, its "kind" among them, for `from_dict`."""
         ...
+
+
+class StoredTokenizer(Tokenizer, Protocol):
+    """A kind of tokenizers, each of which can be made of what was stored of it."""
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from asr_attn.text.marks import (
@@ -11,6 +11,7 @@ from asr_attn.text.marks import (
     without_lone_marks,
     without_loose_joiners,
 )
+from asr_attn.text.symbols import check_symbols, symbol_pattern
 
 # Typed for an apostrophe or a hyphen. U+02BC is left alone: in some languages it is a letter.
 _SAME_AS_ASCII: Final = str.maketrans(
@@ -32,10 +33,23 @@ class NormalizerConfig:
     Attributes:
         lowercase: write all letters small (without regard to language: "I" becomes "i" in Turkish).
         keep_punctuation: keep punctuation and symbols.
+        symbols: words that stand for no speech, such as "[noise]" or "<unk>"; with ``lowercase``
+            whatever their letter case.
+        keep_symbols: keep them as words, each of which is one token; else they are dropped.
     """
 
     lowercase: bool = True
     keep_punctuation: bool = False
+    symbols: tuple[str, ...] = ()
+    keep_symbols: bool = False
+
+    def __post_init__(self) -> None:
+        check_symbols(self.symbols, "tokenizer.normalizer.symbols")
+
+    @property
+    def kept_symbols(self) -> tuple[str, ...]:
+        """The symbols that normalised texts may hold."""
+        return self.symbols if self.keep_symbols else ()
 
 
 def normalize(text: str, config: NormalizerConfig) -> str:
@@ -47,6 +61,8 @@ def normalize(text: str, config: NormalizerConfig) -> str:
     words), but for an apostrophe, a hyphen or a middle dot between two letters or digits. Marks
     stay with their letters; those without a letter are dropped.
     """
+    if config.symbols:
+        return _normalize_around(text, config)
     text = _compose(without_invisible(text.translate(_SAME_AS_ASCII)))
     if config.lowercase:
         text = _compose(text.lower())  # lower-casing can leave a letter and its accent apart
@@ -55,6 +71,19 @@ def normalize(text: str, config: NormalizerConfig) -> str:
     else:
         text = _words_only(text)
     return " ".join(text.split())
+
+
+def _normalize_around(text: str, config: NormalizerConfig) -> str:
+    """Normalizes what is between symbols, and writes symbols as the settings do."""
+    spelt = {symbol.lower() if config.lowercase else symbol: symbol for symbol in config.symbols}
+    parts = symbol_pattern(config.symbols, ignore_case=config.lowercase).split(text)
+    others = replace(config, symbols=())
+    found = [normalize(part, others) for part in parts]
+    if config.keep_symbols:
+        found[1::2] = [spelt[p.lower() if config.lowercase else p] for p in parts[1::2]]
+    else:
+        del found[1::2]
+    return " ".join(part for part in found if part)
 
 
 def _words_only(text: str) -> str:

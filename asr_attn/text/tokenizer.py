@@ -5,8 +5,17 @@ from typing import Any, Final
 
 from asr_attn.errors import CheckpointError
 from asr_attn.text.characters import CharTokenizer
-from asr_attn.text.interface import BLANK, EOS, SPECIALS, UNK, UNKNOWN_SIGN, Tokenizer
+from asr_attn.text.interface import (
+    BLANK,
+    EOS,
+    SPECIALS,
+    UNK,
+    UNKNOWN_SIGN,
+    StoredTokenizer,
+    Tokenizer,
+)
 from asr_attn.text.subwords import BpeTokenizer, SubwordTokenizer, UnigramTokenizer
+from asr_attn.text.symbol_tokens import SymbolTokenizer, stored_symbols
 from asr_attn.text.utf8 import ByteTokenizer
 from asr_attn.text.words import WordTokenizer
 
@@ -22,6 +31,7 @@ __all__ = [
     "ByteTokenizer",
     "CharTokenizer",
     "SubwordTokenizer",
+    "SymbolTokenizer",
     "Tokenizer",
     "UnigramTokenizer",
     "WordTokenizer",
@@ -33,7 +43,7 @@ SUBWORDS: Final[Mapping[str, type[SubwordTokenizer]]] = {
     UnigramTokenizer.KIND: UnigramTokenizer,
 }
 """Those whose tokens are pieces of words."""
-TOKENIZERS: Final[Mapping[str, type[Tokenizer]]] = {
+TOKENIZERS: Final[Mapping[str, type[StoredTokenizer]]] = {
     CharTokenizer.KIND: CharTokenizer,
     BpeTokenizer.KIND: BpeTokenizer,
     UnigramTokenizer.KIND: UnigramTokenizer,
@@ -55,4 +65,11 @@ def tokenizer_from_dict(data: Mapping[str, Any]) -> Tokenizer:
             f"The tokenizer is of an unknown kind ({kind!r}); known: {', '.join(TOKENIZERS)}. "
             "The model may come from a newer version."
         )
-    return TOKENIZERS[kind].from_dict(data)
+    base = TOKENIZERS[kind].from_dict(data)
+    try:
+        symbols = stored_symbols(data)
+    except ValueError as error:
+        raise CheckpointError(
+            f"The tokenizer is damaged: {error}; use an undamaged copy of the model."
+        ) from None
+    return SymbolTokenizer(base, symbols) if symbols else base

@@ -16,8 +16,9 @@ from asr_attn.lm.corpus import Line, ids_notes, read_lines
 from asr_attn.lm.neural import TrainedLm, make_lm
 from asr_attn.lm.neural_file import LM_FILE, save_lm
 from asr_attn.lm_settings import LmRunConfig, LmTokenizerConfig, TextConfig
+from asr_attn.text.build import TokenizerConfig, build_tokenizer
 from asr_attn.text.normalizer import NormalizerConfig
-from asr_attn.text.tokenizer import CharTokenizer, Tokenizer
+from asr_attn.text.tokenizer import Tokenizer
 from asr_attn.training.callbacks import GracefulStop
 from asr_attn.training.checkpoints import RESUME_FILE, StopRequested
 from asr_attn.training.lm_callbacks import LmCheckpoints, lm_report_callbacks
@@ -192,7 +193,10 @@ def _tokens(config: LmTokenizerConfig, data: TextConfig) -> tuple[Tokenizer, Nor
     if config.of is None:
         lines = _lines("train", data, config.normalizer)
         # the space belongs in even if all sentences are single words: recognisers have it
-        return CharTokenizer.train([" ", *(line.text for line in lines)]), config.normalizer
+        texts = [line.text for line in lines]
+        return build_tokenizer(TokenizerConfig(normalizer=config.normalizer), texts), (
+            config.normalizer
+        )
     try:
         recognizer = load_model(config.of)
     except CheckpointError as error:

@@ -18,7 +18,7 @@ from asr_attn.decoding.hypothesis import SearchConfig
 from asr_attn.evaluation.error_rates import ErrorCounts, count_errors
 from asr_attn.models.asr import AsrModel
 from asr_attn.settings import ScheduleConfig, TrainingConfig
-from asr_attn.text.tokenizer import SubwordTokenizer
+from asr_attn.text.tokenizer import SubwordTokenizer, SymbolTokenizer
 from asr_attn.training.averaging import AveragedTask
 from asr_attn.training.gradients import TOTAL, compute_step, loss_with_gradients
 from asr_attn.training.incidents import report
@@ -240,7 +240,7 @@ class RecognizerTask(AveragedTask):
     def _tokens_of(self, texts: Sequence[str]) -> list[list[int]]:
         """Tokens of training texts, cut in another way at each step if ``sampling`` says so."""
         tokenizer = self.model.tokenizer
-        if not self.sampling or not isinstance(tokenizer, SubwordTokenizer):
+        if not self.sampling or not isinstance(tokenizer, SubwordTokenizer | SymbolTokenizer):
             return [tokenizer.encode(text) for text in texts]
         # torch was seeded for this step; nothing is taken from its numbers
         random = np.random.default_rng(torch.initial_seed())

@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from asr_attn.evaluation.error_rates import count_errors
 from asr_attn.recognizer import Recognizer
 
 
@@ -219,3 +220,26 @@ def test_words_on_silence_are_told(asr, model_file, manifest):
     empty = json.loads(out)["hallucinations"]
     assert empty["utterances"] == 2
     assert (empty["words"] > 0) == (empty["with_words"] > 0)
+
+
+def test_words_can_be_ignored(asr, refused, model_file, manifest, texts, tmp_path):
+    said, heard = tmp_path / "r.txt", tmp_path / "h.txt"
+    said.write_text("a [noise] b\n[NOISE]\nc\n", encoding="utf-8")
+    heard.write_text("a b [noise]\n\nc <unk>\n", encoding="utf-8")
+    arguments = ("evaluate", "--reference", said, "--hypothesis", heard, "--format", "json")
+    ignored = ("--ignore", "[noise]", "--ignore", "<unk>")
+    figures = json.loads(asr(*arguments, *ignored)[1])
+    assert (figures["words"]["total"], figures["words"]["errors"]) == (3, 0)
+    assert figures["normalizer"] == "none/1 without <unk> [noise]"
+    with_basic = json.loads(asr(*arguments, *ignored, "--normalizer", "basic")[1])
+    assert with_basic["words"]["total"] == 3
+    assert json.loads(asr(*arguments)[1])["words"]["errors"] > 0
+    assert "--ignore: 'a b' must be one word" in refused(*arguments, "--ignore", "a b")
+    # of a model: what it writes and what is said, each without the word
+    code, out, _ = asr("evaluate", model_file, manifest, "--ignore", "b", "--format", "json")
+    assert code == 0
+    figures = json.loads(out)
+    expected = [" ".join(w for w in texts[i].split() if w != "b") for i in sorted(texts)]
+    counts = count_errors(["a"] * len(expected), expected)
+    assert figures["words"]["total"] == counts.total == 5
+    assert figures["words"]["errors"] == counts.errors

@@ -158,3 +158,16 @@ def test_times_of_tokens_are_written_on_request(asr, refused, model_file, record
         assert token["attention_start"] == pytest.approx(other.attention[0], abs=1e-3)
         assert (token["start"] is None) == (other.ctc is None)
     assert "--tokens needs --format jsonl" in refused("transcribe", model_file, audio, "--tokens")
+
+
+def test_words_can_be_left_out(asr, model_file, manifest, texts):
+    code, out, _ = asr("transcribe", model_file, manifest, "--ignore", "g")
+    assert code == 0
+    written = dict(line.split("\t") for line in out.splitlines())
+    for name, text in texts.items():
+        assert written[f"u{name}"] == " ".join(w for w in text.split() if w != "g")
+    assert any("g" in text.split() for text in texts.values())
+    out = asr("transcribe", model_file, manifest, "--ignore", "g", "--format", "jsonl")[1]
+    for line in out.splitlines():
+        record = json.loads(line)
+        assert [word["word"] for word in record["words"]] == record["text"].split()
