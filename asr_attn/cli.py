@@ -24,13 +24,10 @@ from asr_attn.commands.report_arguments import add_report
 from asr_attn.commands.runs_arguments import add_runs
 from asr_attn.commands.terminal import abandon_output, prepare_output, say
 from asr_attn.commands.tune_arguments import add_tune
-from asr_attn.errors import InputError, InputWarning
+from asr_attn.errors import InputError, InputWarning, is_out_of_memory
 from asr_attn.files import write_error
 
 OK, SOME_FAILED, REFUSED, BROKEN_PIPE, INTERRUPTED = 0, 1, 2, 141, 130
-
-# What torch says when it cannot allocate, on a GPU and on a CPU
-_NO_MEMORY = ("out of memory", "not enough memory", "allocate memory")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -93,7 +90,7 @@ def _run(argv: Sequence[str] | None) -> int:
         say(str(error))
         return REFUSED
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not any(p in str(error) for p in _NO_MEMORY):
+        if not is_out_of_memory(error):
             raise
         lower = ["--beam"] if getattr(args, "beam", None) else []
         lower += ["--batch-seconds"] if hasattr(args, "batch_seconds") else []

@@ -1,5 +1,14 @@
 """Errors that a user can mend: each message is a sentence saying what is wrong and what to do."""
 
+_NO_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "allocate memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "could not create a primitive",  # oneDNN on a CPU
+)
+
 
 class InputError(ValueError):
     """Something the user gave cannot be used; the message names it and says what to do.
@@ -26,3 +35,13 @@ class CheckpointError(InputError):
 
 class ConfigError(InputError):
     """A setting has an unknown key, a wrong type or a value that does not go with another."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is used up, of a device or of the machine.
+
+    Told by the message, as torch raises plain RuntimeErrors; so torch need not be imported.
+    """
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY)

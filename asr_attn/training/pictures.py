@@ -9,11 +9,10 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from asr_attn.data.batches import read_utterance
 from asr_attn.data.manifest import Utterance
-from asr_attn.errors import InputError
+from asr_attn.errors import InputError, is_out_of_memory
 from asr_attn.evaluation.attention import UtteranceAttention, teacher_forced_attention
 from asr_attn.evaluation.drawing import draw_alignment, save_figure
 from asr_attn.training.processes import note
-from asr_attn.training.splitting import is_out_of_memory
 from asr_attn.training.task import RecognizerTask
 
 

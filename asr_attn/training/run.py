@@ -13,7 +13,7 @@ from asr_attn.config import load_settings
 from asr_attn.data.datamodule import SpeechData, fingerprint_of
 from asr_attn.data.manifest import Utterance
 from asr_attn.decoding.hypothesis import SearchConfig
-from asr_attn.errors import AudioError, InputError
+from asr_attn.errors import AudioError, InputError, is_out_of_memory
 from asr_attn.evaluation.error_rates import ErrorCounts
 from asr_attn.lm.loading import load_scorer
 from asr_attn.settings import DataConfig, RunConfig
@@ -33,7 +33,6 @@ from asr_attn.training.run_folder import (
     own_folder,
     record_start,
 )
-from asr_attn.training.splitting import is_out_of_memory
 from asr_attn.training.starting import (
     started_model,
     with_encoder_of_start,

@@ -8,20 +8,12 @@ from typing import TypeVar
 import torch
 
 from asr_attn.data.batches import Batch
-from asr_attn.errors import InputError
+from asr_attn.errors import InputError, is_out_of_memory
 
 R = TypeVar("R")
 
 SHRINK = 0.9
 """The new limit as a share of the seconds that did not fit."""
-_MESSAGES = (
-    "out of memory",
-    "can't allocate memory",
-    "not enough memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "could not create a primitive",  # oneDNN on a CPU
-)
 
 
 class DoesNotFitError(InputError):
@@ -34,13 +26,6 @@ class DoesNotFitError(InputError):
             "trainer.precision=bf16-mixed"
         )
         self.name = name
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory is used up, of a device or of the machine."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in _MESSAGES)
 
 
 def rows_of(batch: Batch, rows: range) -> Batch:

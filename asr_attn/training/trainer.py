@@ -17,14 +17,13 @@ import torch
 from hydra.utils import instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from asr_attn.errors import ConfigError, InputError
+from asr_attn.errors import ConfigError, InputError, is_out_of_memory
 from asr_attn.lm_settings import LmRunConfig
 from asr_attn.nn.precision import bfloat16_pays
 from asr_attn.settings import LoggerConfig, RunConfig, TrainerConfig
 from asr_attn.training.checkpoints import RESUME_FILE, AtomicCheckpointIO, StopRequested
 from asr_attn.training.loggers import make_loggers
 from asr_attn.training.processes import end_other_processes
-from asr_attn.training.splitting import is_out_of_memory
 
 C = TypeVar("C", RunConfig, LmRunConfig)
 

@@ -10,12 +10,12 @@ import torch
 from asr_attn.audio.features import LogMel
 from asr_attn.checkpoint import TrainedModel
 from asr_attn.data.batches import Batch
-from asr_attn.errors import InputError
+from asr_attn.errors import InputError, is_out_of_memory
 from asr_attn.models.asr import AsrModel
 from asr_attn.settings import RunConfig
 from asr_attn.training.gradients import GradientSum, gradients_of, loss_with_gradients
 from asr_attn.training.run import fit
-from asr_attn.training.splitting import BatchSplitter, DoesNotFitError, is_out_of_memory
+from asr_attn.training.splitting import BatchSplitter, DoesNotFitError
 from tests.training.conftest import RATE, incidents
 
 
