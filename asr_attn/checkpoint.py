@@ -25,11 +25,11 @@ from asr_attn.models.build import model_config_from_dict
 from asr_attn.models.confidence import Calibration
 from asr_attn.text.normalizer import NormalizerConfig
 from asr_attn.text.tokenizer import Tokenizer, tokenizer_from_dict
-from asr_attn.zoo import packaged_model, packaged_models
+from asr_attn.zoo import MODEL_FILE as MODEL_FILE
+from asr_attn.zoo import model_file, packaged_models
 
 FORMAT_VERSION = 1
 _KEY = "asr_attn"
-MODEL_FILE = "model.safetensors"
 LEAST_SIMILARITY = 0.5
 """Of the weights of models of one training. The best four of a training of Mini LibriSpeech have
 0.98 and more among them, those of two trainings with the same seed 0.33."""
@@ -110,22 +110,18 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> TrainedM
     Raises:
         CheckpointError: it is missing, damaged, or not a model file of this project.
     """
-    path = Path(path)
-    if path.is_dir():
-        if not (path / MODEL_FILE).is_file():
-            raise CheckpointError(
-                f"{path}: this folder has no {MODEL_FILE}; name the model file, or the folder of "
-                "a training run that has finished at least one validation"
-            )
-        path = path / MODEL_FILE
-    if not path.is_file():
-        found = packaged_model(str(path))
-        if found is None:
-            raise CheckpointError(
-                f"{path}: there is no such model file; check the path, or name a model that comes "
-                f"with asr_attn: {', '.join(packaged_models())}"
-            )
-        path = found
+    given, found = Path(path), model_file(Path(path))
+    if found is None and given.is_dir():
+        raise CheckpointError(
+            f"{given}: this folder has no {MODEL_FILE}; name the model file, or the folder of "
+            "a training run that has finished at least one validation"
+        )
+    if found is None:
+        raise CheckpointError(
+            f"{given}: there is no such model file; check the path, or name a model that comes "
+            f"with asr_attn: {', '.join(packaged_models())}"
+        )
+    path = found
     description, tensors = _read(path)
     if any(t.is_floating_point() and not t.isfinite().all() for t in tensors.values()):
         raise CheckpointError(

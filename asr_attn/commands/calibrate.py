@@ -11,6 +11,7 @@ from asr_attn.commands.terminal import Progress, opened, refuse_overwriting, say
 from asr_attn.commands.transcribe import report_failures
 from asr_attn.data.manifest import Utterance, read_manifest
 from asr_attn.errors import AudioError, InputError
+from asr_attn.zoo import model_file, packaged_model
 
 if TYPE_CHECKING:
     from asr_attn.evaluation.word_confidence import ConfidenceFigures
@@ -26,7 +27,7 @@ def calibrate(args: argparse.Namespace) -> int:
     Raises:
         InputError: the model or the recordings cannot be used.
     """
-    from asr_attn.checkpoint import MODEL_FILE, save_model
+    from asr_attn.checkpoint import save_model
     from asr_attn.evaluation.recognition import normalized_references
     from asr_attn.evaluation.word_confidence import (
         confidence_figures,
@@ -35,6 +36,7 @@ def calibrate(args: argparse.Namespace) -> int:
         learn_calibration,
     )
 
+    output = args.output or _own_file(args.checkpoint)
     outputs = {"--output": args.output, "--picture": args.picture}
     refuse_overwriting(outputs, [args.manifest])
     if args.picture is not None and args.picture.suffix.lower() not in (".png", ".svg"):
@@ -53,7 +55,6 @@ def calibrate(args: argparse.Namespace) -> int:
     held_out = held_out_confidence(words)
     before = confidence_figures(words.confidence, words.correct, words.utterance)
     after = confidence_figures(held_out, words.correct, words.utterance)
-    output = args.output or _model_file(args.checkpoint, MODEL_FILE)
     save_model(output, replace(model, calibration=learn_calibration(words)))
     if args.picture is not None:
         from asr_attn.evaluation.drawing import save_figure
@@ -76,8 +77,13 @@ def calibrate(args: argparse.Namespace) -> int:
     return report_failures(failures, len(utterances))
 
 
-def _model_file(checkpoint: Path, name: str) -> Path:
-    return checkpoint / name if checkpoint.is_dir() else checkpoint
+def _own_file(checkpoint: Path) -> Path:
+    """The file that a model is read from and, without --output, written to."""
+    if not checkpoint.exists() and packaged_model(str(checkpoint)) is not None:
+        raise InputError(
+            f"{checkpoint} comes with asr_attn and is not changed; name a file with --output"
+        )
+    return model_file(checkpoint) or checkpoint
 
 
 def _recognize(

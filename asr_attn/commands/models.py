@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from asr_attn.commands.terminal import opened, refuse_overwriting, say
 from asr_attn.errors import InputError
-from asr_attn.zoo import model_card, packaged_model, packaged_models
+from asr_attn.zoo import MODEL_FILE, model_card, model_file, packaged_model, packaged_models
 
 if TYPE_CHECKING:
     from asr_attn.checkpoint import TrainedModel
@@ -100,21 +100,15 @@ def average(args: argparse.Namespace) -> int:
 
 
 def _model_files(path: Path) -> list[Path]:
-    """Itself, or what a folder of models holds, as ``best/`` of a run does."""
-    from asr_attn.checkpoint import MODEL_FILE
-
-    if not path.is_dir() or (path / MODEL_FILE).is_file():
-        return [path]
-    files = sorted(path.glob("*.safetensors"))
-    if not files:
+    """The file that is meant, or what a folder of models holds, as ``best/`` of a run does."""
+    files = [] if (path / MODEL_FILE).is_file() else sorted(path.glob("*.safetensors"))
+    if path.is_dir() and not files and model_file(path) is None:
         raise InputError(f"{path}: this folder has no model files; name best/ of a run, or files")
-    return files
+    return files or [path]
 
 
 def _check_output(output: Path, sources: list[Path]) -> None:
     """Refuse to write a model over one that is read, or over a folder."""
-    from asr_attn.checkpoint import MODEL_FILE
-
     refuse_overwriting({"--output": output}, [*sources, *(s / MODEL_FILE for s in sources)])
     if output.is_dir():
         raise InputError(f"--output {output} is a folder; name a file, such as my.safetensors")

@@ -6,6 +6,9 @@ how well it does and what it is not for.
 
 from pathlib import Path
 
+MODEL_FILE = "model.safetensors"
+"""The name of the model file in the folder of a run."""
+
 _FOLDER = Path(__file__).resolve().parent
 _MODEL, _CARD = ".safetensors", ".md"
 
@@ -18,6 +21,18 @@ def packaged_models() -> list[str]:
 def packaged_model(name: str) -> Path | None:
     """The file of a model; None if there is none of that name."""
     return _FOLDER / f"{name}{_MODEL}" if name in packaged_models() else None
+
+
+def model_file(path: Path) -> Path | None:
+    """The model file that is meant by a path; None if there is none.
+
+    It is the file itself, or ``model.safetensors`` in a folder, or else the packaged model of that
+    name: a folder that happens to be called so does not hide it, unless it holds a model.
+    """
+    for file in (path, path / MODEL_FILE):
+        if file.is_file():
+            return file
+    return packaged_model(str(path))
 
 
 def model_card(name: str) -> str:

@@ -68,3 +68,9 @@ def test_speech_without_words_teaches_nothing(refused, model_file, tmp_path):
     manifest.write_text(json.dumps(line) + "\n", encoding="utf-8")
     assert "recognises no words" in refused("calibrate", model_file, manifest)
     assert load_model(model_file).calibration is None
+
+
+def test_a_model_of_the_package_needs_an_output(refused, partly_right, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "name a file with --output" in refused("calibrate", "digits", partly_right)
+    assert not (tmp_path / "digits").exists()

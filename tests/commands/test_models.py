@@ -153,3 +153,17 @@ def test_every_model_of_the_package_has_a_card_and_is_small(name):
     card = zoo.model_card(name)
     for heading in ("## Data and licence", "## Figures", "## Limits"):
         assert heading in card
+
+
+def test_a_folder_called_as_a_model_does_not_hide_it(asr, model_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").mkdir()
+    expected = load_model(zoo.packaged_model("digits"))
+    assert load_model("digits").tokenizer.to_dict() == expected.tokenizer.to_dict()
+    code, _, _ = asr("pack", "digits", "--output", "packed.safetensors")
+    assert code == 0
+    # a folder that holds a model is what is meant
+    shutil.copy(model_file, tmp_path / "digits")
+    own = load_model("digits").tokenizer.to_dict()
+    assert own == load_model(model_file).tokenizer.to_dict()
+    assert own != expected.tokenizer.to_dict()
