@@ -1,9 +1,11 @@
 """Transcribing with a trained model: ``asr_attn.load(path).transcribe(...)``."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import soxr
@@ -18,7 +20,7 @@ from asr_attn.data.manifest import Utterance
 from asr_attn.data.planning import plan_batches
 from asr_attn.decoding.doubts import Doubt
 from asr_attn.decoding.hotwords import Hotword, HotwordScorer, fit_hotword
-from asr_attn.decoding.hypothesis import SearchConfig
+from asr_attn.decoding.hypothesis import GREATEST, SearchConfig
 from asr_attn.decoding.recheck import Checked, checked_search
 from asr_attn.decoding.scorers import Scorer
 from asr_attn.decoding.search import Weighted
@@ -96,6 +98,7 @@ class Recognizer:
         self.model = model
         self.search = search or SearchConfig()
         self._further = self._further_scorers(hotwords)
+        _one_thread_after_forks()
 
     def _further_scorers(self, hotwords: Sequence[Hotword]) -> list[Weighted]:
         """Scorers that the model does not bring by itself."""
@@ -128,10 +131,12 @@ class Recognizer:
             audio: a file, or mono samples (samples,) with full scale ±1.
             sample_rate: of samples; the model's own when not given. Files know theirs.
             beam: open hypotheses of the search; 1 is greedy.
-            nbest: hypotheses to return; those after the best are its ``alternatives``.
+            nbest: hypotheses to return; those after the best are its ``alternatives``. The beam is
+                at least as wide.
 
         Raises:
             AudioError: the file or the samples cannot be used.
+            InputError: ``beam`` or ``nbest`` is below 1, or the beam is too wide.
         """
         if isinstance(audio, str | Path):
             samples = read_audio(Path(audio), self.sample_rate)
@@ -140,29 +145,12 @@ class Recognizer:
                 audio = audio.detach().cpu()
                 audio = audio.float() if audio.is_floating_point() else audio  # numpy lacks bf16
             rate = self.sample_rate if sample_rate is None else sample_rate
-            samples = self._resampled(np.asarray(audio), rate)
+            samples = self._resampled(_usable_samples(np.asarray(audio)), rate)
         return self.transcribe_samples([samples], beam=beam, nbest=nbest)[0]
 
     def _resampled(self, samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
-        if samples.ndim != 1 or samples.size == 0:
-            raise AudioError(
-                f"audio samples have the shape {samples.shape}; give one channel, (samples,)"
-            )
-        if not np.issubdtype(samples.dtype, np.floating):
-            raise AudioError(
-                f"audio samples are {samples.dtype}; give floating point with full scale ±1 "
-                "(16-bit samples divided by 32768)"
-            )
         if rate <= 0:
             raise AudioError(f"sample_rate must be above 0, not {rate}")
-        samples = samples.astype(np.float32)
-        if not np.isfinite(samples).all():
-            raise AudioError("audio samples hold NaN or infinity; mend what made them")
-        if (peak := float(np.abs(samples).max())) > LOUDEST:
-            raise AudioError(
-                f"audio samples reach {peak:g}, but full scale is ±1; divide them by their scale "
-                "(16-bit samples by 32768)"
-            )
         if rate != self.sample_rate:
             samples = soxr.resample(samples, rate, self.sample_rate, quality="HQ")
         if not samples.size:
@@ -177,10 +165,21 @@ class Recognizer:
         beam: int | None = None,
         nbest: int = 1,
     ) -> list[Transcript]:
-        """Transcribe mono waveforms (samples,) of the model's rate, all in one batch."""
+        """Transcribe mono waveforms, all in one batch.
+
+        Args:
+            waveforms: (samples,) each, of the model's rate, floating point with full scale ±1.
+            beam: open hypotheses of the search; 1 is greedy.
+            nbest: hypotheses to return of each, as in ``transcribe``.
+
+        Raises:
+            AudioError: samples cannot be used.
+            InputError: ``beam`` or ``nbest`` is below 1, or the beam is too wide.
+        """
+        config = self._search(beam, nbest)
         if not waveforms:
             return []
-        config = replace(self.search, beam=beam) if beam is not None else self.search
+        waveforms = [_usable_samples(np.asarray(waveform)) for waveform in waveforms]
         network = self.model.network
         device = network.ctc.weight.device
         padded, lengths = pad_waveforms(waveforms)
@@ -197,6 +196,16 @@ class Recognizer:
             Transcript("", duration, silent=True) if quiet else self._transcript(checked, duration)
             for checked, duration, quiet in zip(found, durations, silent)
         ]
+
+    def _search(self, beam: int | None, nbest: int) -> SearchConfig:
+        """The settings of a search that finds so many hypotheses."""
+        if not 1 <= nbest <= GREATEST["beam"]:
+            raise InputError(f"nbest must be from 1 to {GREATEST['beam']}, not {nbest}")
+        try:
+            config = self.search if beam is None else replace(self.search, beam=beam)
+            return replace(config, beam=max(config.beam, nbest))
+        except ValueError as error:
+            raise InputError(str(error).replace("search.", "")) from None
 
     def _transcript(self, checked: Checked, duration: float) -> Transcript:
         network, tokenizer = self.model.network, self.model.tokenizer
@@ -239,13 +248,15 @@ class Recognizer:
         Args:
             utterances: what to transcribe; texts are not looked at.
             beam: open hypotheses of the search; 1 is greedy.
-            nbest: hypotheses to return of each.
+            nbest: hypotheses to return of each, as in ``transcribe``.
             batch_seconds: audio that is recognised at once, padding included.
 
         Yields:
             Index of an utterance, and its transcript or why it could not be read; batch by batch,
             not in order. One bad file does not keep the others from being done.
         """
+        if not batch_seconds > 0:
+            raise InputError(f"batch_seconds must be above 0, not {batch_seconds}")
         for batch in plan_batches([u.duration for u in utterances], batch_seconds, None):
             waveforms, indices = [], []
             for i in batch:
@@ -267,6 +278,43 @@ class Recognizer:
                 yield from zip(indices, self.transcribe_samples(waveforms, beam=beam, nbest=nbest))
 
 
+def _usable_samples(samples: NDArray[Any]) -> NDArray[np.float32]:
+    """The same samples (samples,) as float32.
+
+    Raises:
+        AudioError: they are not one channel of finite numbers with full scale ±1.
+    """
+    if samples.ndim != 1 or samples.size == 0:
+        raise AudioError(
+            f"audio samples have the shape {samples.shape}; give one channel, (samples,)"
+        )
+    if not np.issubdtype(samples.dtype, np.floating):
+        raise AudioError(
+            f"audio samples are {samples.dtype}; give floating point with full scale ±1 "
+            "(16-bit samples divided by 32768)"
+        )
+    samples = samples.astype(np.float32, copy=False)
+    if not np.isfinite(samples).all():
+        raise AudioError("audio samples hold NaN or infinity; mend what made them")
+    if (peak := float(np.abs(samples).max())) > LOUDEST:
+        raise AudioError(
+            f"audio samples reach {peak:g}, but full scale is ±1; divide them by their scale "
+            "(16-bit samples by 32768)"
+        )
+    return samples
+
+
+@cache
+def _one_thread_after_forks() -> None:
+    """Let a child that is forked from now on compute on one thread.
+
+    The threads of OpenMP do not survive a fork, and the first work that is divided among them would
+    wait for ever.
+    """
+    if hasattr(os, "register_at_fork"):  # not on Windows, which has no forks
+        os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+
 def load(
     path: str | Path,
     device: str | torch.device = "cpu",
@@ -275,8 +323,12 @@ def load(
 ) -> Recognizer:
     """Load a model file (or the folder of a run) for transcribing.
 
+    In a process that is forked afterwards, torch computes on one thread, since its other threads do
+    not survive a fork; ``torch.set_num_threads`` with more makes such a child hang. Where processes
+    are started by spawning, each loads the model itself and has all threads.
+
     Args:
-        path: the file or folder.
+        path: the file or folder, or the name of a model that comes with the package.
         device: cpu, cuda, cuda:1, mps; auto is cuda where there is one, else cpu.
         search: settings of the search; greedy when not given.
         hotwords: phrases to favour.

@@ -1,3 +1,5 @@
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -111,6 +113,9 @@ def test_silence_and_very_short_sound(recognizer):
 def test_unusable_samples_are_refused(recognizer, samples, rate, words):
     with pytest.raises(AudioError, match=words):
         recognizer.transcribe(samples, rate)
+    if rate is None:
+        with pytest.raises(AudioError, match=words):
+            recognizer.transcribe_samples([np.zeros(RATE, np.float32), samples])
 
 
 def test_one_bad_file_does_not_keep_the_others(recognizer, recordings):
@@ -191,3 +196,60 @@ assert not roots & unwanted, roots & unwanted
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_as_many_hypotheses_as_are_asked_for_come_without_a_beam(recognizer, recordings):
+    path = recordings / "0.wav"
+    wide = recognizer.transcribe(path, beam=4, nbest=4)
+    assert len(wide.alternatives) == 3
+    for beam in (None, 2):
+        same(recognizer.transcribe(path, beam=beam, nbest=4), wide)
+        found = recognizer.transcribe(path, beam=beam, nbest=4).alternatives
+        assert [t.text for t in found] == [t.text for t in wide.alternatives]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"nbest": 0}, "nbest must be from 1 to"),
+        ({"nbest": -1}, "nbest must be from 1 to"),
+        ({"nbest": 10**6}, "nbest must be from 1 to"),
+        ({"beam": 0}, "beam must be at least 1, not 0"),
+        ({"beam": -3}, "beam must be at least 1, not -3"),
+    ],
+)
+def test_impossible_numbers_of_hypotheses_are_refused(recognizer, recordings, options, words):
+    with pytest.raises(InputError, match=words):
+        recognizer.transcribe(recordings / "0.wav", **options)
+    with pytest.raises(InputError, match=words):
+        list(recognizer.transcribe_utterances(utterances_of(recordings), **options))
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan")])
+def test_batches_of_no_seconds_are_refused(recognizer, recordings, seconds):
+    with pytest.raises(InputError, match="batch_seconds must be above 0"):
+        list(recognizer.transcribe_utterances(utterances_of(recordings), batch_seconds=seconds))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks as on Unix")
+def test_a_forked_child_transcribes_as_its_parent_does():
+    """Of 20 seconds: what is short is not divided among threads."""
+    script = """
+import os, sys
+import numpy as np, torch
+import asr_attn
+torch.set_num_threads(2)
+recognizer = asr_attn.load("digits")
+samples = 0.1 * np.random.default_rng(0).standard_normal(20 * 8000).astype(np.float32)
+text = recognizer.transcribe(samples).text
+if os.fork() == 0:
+    os._exit(0 if recognizer.transcribe(samples).text == text else 3)
+sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+    with subprocess.Popen([sys.executable, "-c", script], start_new_session=True) as process:
+        try:
+            code = process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # the child, too
+            raise
+    assert code == 0
