@@ -5,9 +5,9 @@ What a command needs is imported when it runs.
 
 import argparse
 import math
-from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
+from asr_attn.commands.argument_types import file_path, output_file
 from asr_attn.errors import InputError
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
@@ -32,7 +32,8 @@ Inputs are audio files (wav, flac, ogg, opus, mp3, ...), folders (all audio file
 folders below) and manifests (*.jsonl). Any sample rate and number of channels will do.
 
 A single FILE gives just its text. Otherwise each recording gives one line NAME<TAB>TEXT, in the
-order given; NAME is the path of a file, or the id of a manifest's utterance. The format jsonl gives
+order given; NAME is the path of a file, or the id of a manifest's utterance, written as a string of
+JSON ("a\\nb.wav") where it holds line breaks, tabs or the like. The format jsonl gives
 one JSON object a line: id, audio, text, duration (seconds), score, log_prob, truncated, silent,
 confidence, words (each with its start and end in seconds, its confidence, and how far attention
 agrees with the times), doubts (loops, skips, early ends), searched_again, parts (what each scorer
@@ -128,19 +129,20 @@ def add_transcribe(commands: Commands) -> None:
     )
     parser.set_defaults(run=_transcribe)
     parser.add_argument(
-        "checkpoint", metavar="CHECKPOINT", type=Path, help="model file, or folder of a run"
+        "checkpoint", metavar="CHECKPOINT", type=file_path, help="model file, or folder of a run"
     )
     parser.add_argument(
         "inputs",
         metavar="FILE|FOLDER|MANIFEST",
-        type=Path,
+        type=file_path,
         nargs="+",
         help="what to transcribe",
     )
     parser.add_argument(
         "--output",
         metavar="FILE",
-        default="-",
+        type=output_file,
+        default=None,
         help="write to a file, which appears when all is done; - is standard output (default)",
     )
     parser.add_argument(
@@ -159,7 +161,8 @@ def add_transcribe(commands: Commands) -> None:
         metavar="N",
         type=positive_int,
         default=1,
-        help="hypotheses to write of each recording, in the format jsonl (default 1)",
+        help="hypotheses to write of each recording, in the format jsonl (default 1); the beam is "
+        "at least as wide",
     )
     parser.add_argument(
         "--tokens",
@@ -180,16 +183,16 @@ def add_attention(commands: Commands) -> None:
     )
     parser.set_defaults(run=_attention)
     parser.add_argument(
-        "checkpoint", metavar="CHECKPOINT", type=Path, help="model file, or folder of a run"
+        "checkpoint", metavar="CHECKPOINT", type=file_path, help="model file, or folder of a run"
     )
-    parser.add_argument("audio", metavar="AUDIO", type=Path, help="recording")
+    parser.add_argument("audio", metavar="AUDIO", type=file_path, help="recording")
     parser.add_argument(
         "--text", metavar="REFERENCE", help="what is said; recognised when not given"
     )
     parser.add_argument(
         "--output",
         metavar="FILE",
-        type=Path,
+        type=file_path,
         help="draw a picture (.png, .svg) or a page to listen to (.html)",
     )
     parser.add_argument(
@@ -216,7 +219,7 @@ def _add_beam(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--search",
         metavar="FILE",
-        type=Path,
+        type=file_path,
         help="file of settings, as asr-attn tune writes it; what is given beside it counts more",
     )
     group.add_argument(
@@ -235,7 +238,7 @@ def _add_beam(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--lm",
         metavar="FILE",
-        type=Path,
+        type=file_path,
         help="language model to listen to (.arpa, .arpa.gz, .npz, .safetensors, or folder of its "
         "run)",
     )
@@ -276,7 +279,7 @@ def _add_beam(parser: argparse.ArgumentParser) -> None:
         "its probability; may be given several times",
     )
     group.add_argument(
-        "--hotwords", metavar="FILE", type=Path, help="file of such phrases, one a line"
+        "--hotwords", metavar="FILE", type=file_path, help="file of such phrases, one a line"
     )
 
 

@@ -1,8 +1,8 @@
 """The arguments of ``asr-attn calibrate``, and what its help says."""
 
 import argparse
-from pathlib import Path
 
+from asr_attn.commands.argument_types import file_path
 from asr_attn.commands.arguments import EPILOG, Commands, add_search
 
 _CALIBRATE = """\
@@ -35,21 +35,21 @@ def add_calibrate(commands: Commands) -> None:
     )
     parser.set_defaults(run=_calibrate)
     parser.add_argument(
-        "checkpoint", metavar="CHECKPOINT", type=Path, help="model file, or folder of a run"
+        "checkpoint", metavar="CHECKPOINT", type=file_path, help="model file, or folder of a run"
     )
     parser.add_argument(
-        "manifest", metavar="MANIFEST", type=Path, help="recordings and their texts"
+        "manifest", metavar="MANIFEST", type=file_path, help="recordings and their texts"
     )
     parser.add_argument(
         "--output",
         metavar="FILE",
-        type=Path,
+        type=file_path,
         help="write the model there (default: the model file itself)",
     )
     parser.add_argument(
         "--picture",
         metavar="FILE",
-        type=Path,
+        type=file_path,
         help="draw the reliability curve, before and after (.png, .svg)",
     )
     parser.add_argument(

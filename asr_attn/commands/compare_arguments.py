@@ -1,8 +1,8 @@
 """The arguments of ``asr-attn compare``, and what its help says."""
 
 import argparse
-from pathlib import Path
 
+from asr_attn.commands.argument_types import file_path
 from asr_attn.commands.arguments import EPILOG_ALONE, Commands, positive_int
 
 _COMPARE = """\
@@ -37,21 +37,21 @@ def add_compare(commands: Commands) -> None:
     )
     parser.set_defaults(run=_compare)
     parser.add_argument(
-        "files", metavar="A B", type=Path, nargs="*", help="results of one model each"
+        "files", metavar="A B", type=file_path, nargs="*", help="results of one model each"
     )
     parser.add_argument(
         "--a",
         metavar="FILE",
-        type=Path,
+        type=file_path,
         nargs="+",
         action="extend",
         help="results of several seeds of A",
     )
-    parser.add_argument("--b", metavar="FILE", type=Path, nargs="+", action="extend", help="of B")
+    parser.add_argument("--b", metavar="FILE", type=file_path, nargs="+", action="extend", help="of B")
     parser.add_argument(
         "--by-speaker",
         metavar="MANIFEST",
-        type=Path,
+        type=file_path,
         nargs="?",
         const=True,
         help="resample speakers, not utterances: what to expect of other speakers; they are those "
@@ -66,7 +66,7 @@ def add_compare(commands: Commands) -> None:
     )
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the draws (default 0)")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
-    parser.add_argument("--output", metavar="FILE", type=Path, help="write to a file instead")
+    parser.add_argument("--output", metavar="FILE", type=file_path, help="write to a file instead")
 
 
 def _compare(args: argparse.Namespace) -> int:

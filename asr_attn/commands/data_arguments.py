@@ -5,8 +5,8 @@ What a command needs is imported when it runs.
 
 import argparse
 import math
-from pathlib import Path
 
+from asr_attn.commands.argument_types import file_path, named_file
 from asr_attn.commands.arguments import Commands, add_device, positive_int
 from asr_attn.commands.data_formats_arguments import add_import_export
 
@@ -80,12 +80,16 @@ def _add_check(commands: Commands) -> None:
     )
     parser.set_defaults(run=_check)
     parser.add_argument(
-        "manifests", metavar="MANIFEST", nargs="+", help="FILE or NAME=FILE, one for each split"
+        "manifests",
+        metavar="MANIFEST",
+        type=named_file,
+        nargs="+",
+        help="FILE or NAME=FILE, one for each split",
     )
     parser.add_argument(
         "--model",
         metavar="CHECKPOINT",
-        type=Path,
+        type=file_path,
         help="rank texts by their loss under this recogniser (model file, or folder of a run)",
     )
     parser.add_argument(
@@ -106,12 +110,12 @@ def _add_check(commands: Commands) -> None:
 def _add_cleaning(parser: argparse.ArgumentParser, kinds: tuple[str, ...]) -> None:
     group = parser.add_argument_group("cleaning")
     group.add_argument(
-        "--output", metavar="FILE", type=Path, help="write a cleaned manifest, of one MANIFEST"
+        "--output", metavar="FILE", type=file_path, help="write a cleaned manifest, of one MANIFEST"
     )
     group.add_argument(
         "--output-folder",
         metavar="FOLDER",
-        type=Path,
+        type=file_path,
         help="write cleaned manifests there, called NAME.jsonl by their splits",
     )
     group.add_argument(

@@ -4,8 +4,8 @@ What a command needs is imported when it runs.
 """
 
 import argparse
-from pathlib import Path
 
+from asr_attn.commands.argument_types import file_path
 from asr_attn.commands.arguments import Commands, positive_int
 from asr_attn.data.formats.catalogue import MEANINGS
 
@@ -84,11 +84,11 @@ def _add_import(commands: Commands) -> None:
     )
     parser.set_defaults(run=_import)
     _add_format(parser)
-    parser.add_argument("source", metavar="SOURCE", type=Path, help="file or folder to read")
+    parser.add_argument("source", metavar="SOURCE", type=file_path, help="file or folder to read")
     parser.add_argument(
         "--output",
         metavar="FILE",
-        type=Path,
+        type=file_path,
         required=True,
         help="manifest to write (.jsonl or .jsonl.gz)",
     )
@@ -105,7 +105,7 @@ def _add_import(commands: Commands) -> None:
     parser.add_argument(
         "--audio-folder",
         metavar="FOLDER",
-        type=Path,
+        type=file_path,
         help="where relative paths of audio start (default: the current folder for kaldi and "
         "lhotse, clips for commonvoice, else the folder of the list)",
     )
@@ -126,9 +126,9 @@ def _add_export(commands: Commands) -> None:
     )
     parser.set_defaults(run=_export)
     _add_format(parser)
-    parser.add_argument("manifest", metavar="MANIFEST", type=Path, help="manifest to read")
+    parser.add_argument("manifest", metavar="MANIFEST", type=file_path, help="manifest to read")
     parser.add_argument(
-        "--output", metavar="PATH", type=Path, required=True, help="file or folder to write"
+        "--output", metavar="PATH", type=file_path, required=True, help="file or folder to write"
     )
     parser.add_argument(
         "--megabytes",

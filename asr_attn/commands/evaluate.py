@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from asr_attn.commands.searching import SETTINGS, load_recognizer
-from asr_attn.commands.terminal import Progress, json_line, opened, refuse_overwriting, say
+from asr_attn.commands.terminal import (
+    Progress,
+    json_line,
+    opened,
+    refuse_overwriting,
+    say,
+    text_name,
+)
 from asr_attn.commands.transcribe import (
     is_manifest,
     record,
@@ -305,7 +312,7 @@ def _write_changes(
     for side, old, new in zip(("reference", "hypothesis"), before, after):
         for name, one, other in zip(names, old, new, strict=True):
             if one.split() != other.split():
-                stream.write(f"{name}\t{side}\t{marked_changes(one, other)}\n")
+                stream.write(f"{text_name(name)}\t{side}\t{marked_changes(one, other)}\n")
 
 
 def _write(

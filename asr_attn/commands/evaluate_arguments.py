@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
+from asr_attn.commands.argument_types import file_path
 from asr_attn.commands.arguments import EPILOG, Commands, add_search
 from asr_attn.evaluation.normalization import MEANINGS
 from asr_attn.evaluation.text_formats import TEXT_FORMATS
@@ -57,7 +58,7 @@ def add_evaluate(commands: Commands) -> None:
     parser.add_argument(
         "paths",
         metavar="CHECKPOINT|MANIFEST",
-        type=Path,
+        type=file_path,
         nargs="*",
         help="model files or folders of runs, and manifests (*.jsonl): each model is evaluated on "
         "each",
@@ -65,13 +66,13 @@ def add_evaluate(commands: Commands) -> None:
     parser.add_argument(
         "--reference",
         metavar="FILE",
-        type=Path,
+        type=file_path,
         help="what was said: one sentence a line, or texts with ids",
     )
     parser.add_argument(
         "--hypothesis",
         metavar="FILE",
-        type=Path,
+        type=file_path,
         help="what was recognised; texts with ids are matched by id, or else by the name of the "
         "recording, others line by line",
     )
@@ -102,13 +103,13 @@ def add_evaluate(commands: Commands) -> None:
     parser.add_argument(
         "--train",
         metavar="MANIFEST",
-        type=Path,
+        type=file_path,
         help="count the words that these training texts do not have, and how many are recognised",
     )
     parser.add_argument(
         "--changes",
         metavar="FILE",
-        type=Path,
+        type=file_path,
         help="write what the normalizer changed: [-so-] became {+so+}",
     )
     parser.add_argument(
@@ -117,12 +118,12 @@ def add_evaluate(commands: Commands) -> None:
         help="default: as --output ends, else text; md and csv are a row for each evaluation",
     )
     parser.add_argument(
-        "--output", metavar="FILE", type=Path, help="write the figures to a file instead"
+        "--output", metavar="FILE", type=file_path, help="write the figures to a file instead"
     )
     parser.add_argument(
         "--hypotheses",
         metavar="FILE",
-        type=Path,
+        type=file_path,
         help="write what the model recognised, as JSON Lines with the reference beside it",
     )
     add_search(parser)

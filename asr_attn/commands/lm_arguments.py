@@ -4,8 +4,8 @@ What a command needs is imported when it runs.
 """
 
 import argparse
-from pathlib import Path
 
+from asr_attn.commands.argument_types import file_path
 from asr_attn.commands.arguments import Commands, Parser
 
 _EPILOG = """\
@@ -90,14 +90,14 @@ def add_lm(commands: Commands) -> None:
 def _add_train(commands: Commands) -> None:
     parser = _command(commands, "train", "make a model from text", _TRAIN, _TRAIN_EXAMPLES)
     parser.set_defaults(run=_train)
-    parser.add_argument("texts", metavar="TEXT", type=Path, nargs="+", help="text or manifest")
+    parser.add_argument("texts", metavar="TEXT", type=file_path, nargs="+", help="text or manifest")
     parser.add_argument(
         "--order", metavar="N", type=int, required=True, help="length of the longest n-grams"
     )
     parser.add_argument(
         "--output",
         metavar="FILE",
-        type=Path,
+        type=file_path,
         required=True,
         help="FILE.arpa, FILE.arpa.gz or FILE.npz",
     )
@@ -143,9 +143,12 @@ def _add_score(commands: Commands) -> None:
     parser = _command(commands, "score", "measure a model on text", _SCORE, _SCORE_EXAMPLES)
     parser.set_defaults(run=_score)
     parser.add_argument(
-        "language_model", metavar="LM", type=Path, help="ARPA file, compiled file, or neural model"
+        "language_model",
+        metavar="LM",
+        type=file_path,
+        help="ARPA file, compiled file, or neural model",
     )
-    parser.add_argument("texts", metavar="TEXT", type=Path, nargs="+", help="text or manifest")
+    parser.add_argument("texts", metavar="TEXT", type=file_path, nargs="+", help="text or manifest")
     parser.add_argument(
         "--units",
         choices=("words", "characters", "tokens"),
@@ -160,8 +163,8 @@ def _add_score(commands: Commands) -> None:
 def _add_pack(commands: Commands) -> None:
     parser = _command(commands, "pack", "compile an ARPA file", _PACK, _PACK_EXAMPLES)
     parser.set_defaults(run=_pack)
-    parser.add_argument("language_model", metavar="LM", type=Path, help="ARPA file")
-    parser.add_argument("--output", metavar="FILE", type=Path, required=True, help="FILE.npz")
+    parser.add_argument("language_model", metavar="LM", type=file_path, help="ARPA file")
+    parser.add_argument("--output", metavar="FILE", type=file_path, required=True, help="FILE.npz")
 
 
 def _command(
@@ -180,7 +183,7 @@ def _add_spelling(parser: Parser) -> None:
     spelling.add_argument(
         "--model",
         metavar="CHECKPOINT",
-        type=Path,
+        type=file_path,
         help="spell texts as this recogniser does (model file, or folder of a run)",
     )
     spelling.add_argument(

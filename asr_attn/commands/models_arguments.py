@@ -1,8 +1,8 @@
 """The arguments of ``asr-attn models``, ``average`` and ``pack``, and what their help says."""
 
 import argparse
-from pathlib import Path
 
+from asr_attn.commands.argument_types import file_path
 from asr_attn.commands.arguments import EPILOG_ALONE, Commands
 
 _MODELS = """\
@@ -65,7 +65,7 @@ def add_models(commands: Commands) -> None:
         "checkpoints",
         metavar="CHECKPOINT",
         nargs="+",
-        type=Path,
+        type=file_path,
         help="model file, folder of a run, or a folder of model files, such as best/ of a run",
     )
     _add_output(parser)
@@ -77,14 +77,18 @@ def add_models(commands: Commands) -> None:
     )
     parser.set_defaults(run=_pack)
     parser.add_argument(
-        "checkpoint", metavar="CHECKPOINT", type=Path, help="model file, or folder of a run"
+        "checkpoint", metavar="CHECKPOINT", type=file_path, help="model file, or folder of a run"
     )
     _add_output(parser)
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--output", metavar="FILE", type=Path, required=True, help="where to write the model file"
+        "--output",
+        metavar="FILE",
+        type=file_path,
+        required=True,
+        help="where to write the model file",
     )
 
 

@@ -1,8 +1,8 @@
 """The arguments of ``asr-attn report``, and what its help says."""
 
 import argparse
-from pathlib import Path
 
+from asr_attn.commands.argument_types import file_path
 from asr_attn.commands.arguments import EPILOG, Commands, add_search
 from asr_attn.evaluation.normalization import MEANINGS
 
@@ -39,12 +39,12 @@ def add_report(commands: Commands) -> None:
     parser.add_argument(
         "paths",
         metavar="CHECKPOINT|MANIFEST",
-        type=Path,
+        type=file_path,
         nargs="+",
         help="one or two model files or folders of runs, and a manifest (*.jsonl)",
     )
     parser.add_argument(
-        "--output", metavar="FILE", type=Path, required=True, help="the page to write (.html)"
+        "--output", metavar="FILE", type=file_path, required=True, help="the page to write (.html)"
     )
     parser.add_argument(
         "--by",
@@ -78,7 +78,10 @@ def add_report(commands: Commands) -> None:
         "--normalizer", choices=tuple(MEANINGS), help="form that texts are compared in"
     )
     parser.add_argument(
-        "--train", metavar="MANIFEST", type=Path, help="count words that these texts do not have"
+        "--train",
+        metavar="MANIFEST",
+        type=file_path,
+        help="count words that these texts do not have",
     )
     add_search(parser)
 

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from asr_attn.commands.argument_types import file_path
 from asr_attn.commands.arguments import EPILOG_ALONE, Commands
 
 _RUNS = """\
@@ -32,7 +33,7 @@ def add_runs(commands: Commands) -> None:
     parser.add_argument(
         "folder",
         metavar="FOLDER",
-        type=Path,
+        type=file_path,
         nargs="?",
         default=Path("runs"),
         help="where to look, folders below it included (default: runs)",

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import sys
+import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,6 +94,18 @@ def json_line(record: Mapping[str, Any]) -> str:
     except UnicodeEncodeError:  # a file name that is not Unicode
         line = json.dumps(record, allow_nan=False)
     return line + "\n"
+
+
+def text_name(name: str) -> str:
+    """A name as lines of text have it: as it is, or as a string of JSON where it would break them.
+
+    That is a name with control characters or line separators, and one in double quotes, which
+    would be taken for such a string.
+    """
+    quoted = len(name) > 1 and name[0] == name[-1] == '"'
+    if not quoted and not any(unicodedata.category(sign) in ("Cc", "Zl", "Zp") for sign in name):
+        return name
+    return json.dumps(name)
 
 
 def refuse_overwriting(outputs: Mapping[str, Path | None], inputs: list[Path]) -> None:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from asr_attn.audio.reading import audio_duration, find_audio
 from asr_attn.commands.searching import load_recognizer
-from asr_attn.commands.terminal import Progress, json_line, opened, refuse_overwriting, say
+from asr_attn.commands.terminal import (
+    Progress,
+    json_line,
+    opened,
+    refuse_overwriting,
+    say,
+    text_name,
+)
 from asr_attn.data.manifest import Utterance, read_manifest
 from asr_attn.data.text_files import is_manifest_name
 from asr_attn.errors import AudioError, InputError
@@ -61,7 +68,7 @@ def transcribe(args: argparse.Namespace) -> int:
     Raises:
         InputError: nothing can be done with what was given.
     """
-    output = None if args.output == "-" else Path(args.output)
+    output: Path | None = args.output
     as_json = _wants_json(args.format, output)
     manifests = [p for p in args.inputs if is_manifest(p)]
     inputs = [args.checkpoint, *args.inputs]
@@ -86,7 +93,7 @@ def transcribe(args: argparse.Namespace) -> int:
                             line["tokens"] = _tokens(transcript)
                         stream.write(json_line(line))
                     else:
-                        name = "" if bare else f"{utterance.id}\t"
+                        name = "" if bare else f"{text_name(utterance.id)}\t"
                         stream.write(f"{name}{transcript.text}\n")
                     warn(utterance.id, transcript)
                 stream.flush()

@@ -1,8 +1,8 @@
 """The arguments of ``asr-attn tune``, and what its help says."""
 
 import argparse
-from pathlib import Path
 
+from asr_attn.commands.argument_types import file_path
 from asr_attn.commands.arguments import (
     EPILOG_ALONE,
     Commands,
@@ -46,22 +46,22 @@ def add_tune(commands: Commands) -> None:
     )
     parser.set_defaults(run=_tune)
     parser.add_argument(
-        "checkpoint", metavar="CHECKPOINT", type=Path, help="model file, or folder of a run"
+        "checkpoint", metavar="CHECKPOINT", type=file_path, help="model file, or folder of a run"
     )
     parser.add_argument(
-        "manifest", metavar="MANIFEST", type=Path, help="recordings and their texts"
+        "manifest", metavar="MANIFEST", type=file_path, help="recordings and their texts"
     )
     parser.add_argument(
         "--output",
         metavar="FILE",
-        type=Path,
+        type=file_path,
         required=True,
         help="file of settings for --search, and for train.py (conf/search/NAME.yaml)",
     )
     parser.add_argument(
         "--lm",
         metavar="FILE",
-        type=Path,
+        type=file_path,
         help="language model to listen to; tunes its weights, too",
     )
     parser.add_argument(

@@ -252,9 +252,17 @@ def test_interruption_is_quiet_and_leaves_no_output(
     assert set(tmp_path.iterdir()) == before
 
 
-def test_lack_of_memory_is_one_sentence(refused, model_file, recordings, monkeypatch):
+@pytest.mark.parametrize(
+    "message",
+    [
+        "DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes",
+        "could not create a primitive",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    ],
+)
+def test_lack_of_memory_is_one_sentence(refused, model_file, recordings, monkeypatch, message):
     def exhausted(*_: object, **__: object) -> None:
-        raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes")
+        raise RuntimeError(message)
 
     monkeypatch.setattr(Recognizer, "transcribe_samples", exhausted)
     assert "--batch-seconds" in refused("transcribe", model_file, recordings)
@@ -317,3 +325,39 @@ def test_no_option_of_any_command_drops_a_value():
             if action.option_strings and action.nargs != 0:
                 names = ("_StoreOnce", "_AppendAction", "_ExtendAction")
                 assert type(action).__name__ in names, (parser.prog, action.option_strings)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("transcribe", "m", ""),
+        ("transcribe", "", "a.wav"),
+        ("transcribe", "m", "a.wav", "--output", ""),
+        ("transcribe", "m", "a.wav", "--lm", ""),
+        ("transcribe", "m", "a.wav", "--hotwords", ""),
+        ("transcribe", "m", "a.wav", "--search", ""),
+        ("evaluate", "m", ""),
+        ("evaluate", "m", "a.jsonl", "--hypotheses", ""),
+        ("evaluate", "--reference", "a", "--hypothesis", ""),
+        ("compare", "", "b"),
+        ("report", "m", "a.jsonl", "--output", ""),
+        ("attention", "m", ""),
+        ("calibrate", "m", ""),
+        ("tune", "m", "", "--output", "a"),
+        ("lm", "train", "", "--output", "a"),
+        ("lm", "pack", "", "--output", "a.npz"),
+        ("data", "check", ""),
+        ("data", "check", "train="),
+        ("data", "import", "kaldi", "", "--output", "a"),
+        ("data", "export", "kaldi", "", "--output", "a"),
+        ("runs", ""),
+        ("average", "m", "", "--output", "a"),
+        ("pack", "", "--output", "a"),
+    ],
+)
+def test_an_empty_path_is_not_the_current_folder(refused, tmp_path, monkeypatch, arguments):
+    (tmp_path / "a.wav").touch()
+    monkeypatch.chdir(tmp_path)
+    message = refused(*arguments)
+    assert "the path is empty" in message or "names no file" in message
+    assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]

@@ -1,11 +1,14 @@
 import dataclasses
 import json
+import os
+import shutil
 
 import numpy as np
 import pytest
 import soundfile
 
 from asr_attn.checkpoint import save_model
+from asr_attn.commands.terminal import text_name
 from asr_attn.data.manifest import read_manifest
 from asr_attn.recognizer import Recognizer, load
 
@@ -171,3 +174,32 @@ def test_words_can_be_left_out(asr, model_file, manifest, texts):
     for line in out.splitlines():
         record = json.loads(line)
         assert [word["word"] for word in record["words"]] == record["text"].split()
+
+
+def test_a_beam_for_the_hypotheses_asked_for_is_taken(asr, model_file, recordings):
+    audio = recordings / "0.wav"
+    code, out, _ = asr("transcribe", model_file, audio, "--format", "jsonl", "--nbest", 4)
+    assert code == 0
+    (found,) = json_lines(out)
+    wide = load(model_file).transcribe(audio, beam=4, nbest=4)
+    assert [h["text"] for h in found["alternatives"]] == [t.text for t in wide.alternatives]
+    assert len(found["alternatives"]) == 3
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_names_that_would_break_lines_are_strings_of_json(asr, model_file, recordings):
+    names = ["a\nb.wav", "c\td.wav", "e\u2028f.wav", "plain é .wav"]
+    for name in names:
+        shutil.copy(recordings / "1.wav", recordings / name)
+    code, out, _ = asr("transcribe", model_file, *(recordings / name for name in names))
+    assert code == 0
+    given = [line.split("\t")[0] for line in out.splitlines()]
+    assert len(given) == 4
+    assert [json.loads(name) for name in given[:3]] == [str(recordings / n) for n in names[:3]]
+    assert given[3] == str(recordings / names[3])
+
+
+def test_a_name_in_quotes_is_not_taken_for_a_string_of_json():
+    assert text_name('a "b" c') == 'a "b" c'
+    assert json.loads(text_name('"a"')) == '"a"'
+    assert json.loads(text_name("a\x1bb\udcff")) == "a\x1bb\udcff"
