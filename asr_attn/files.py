@@ -1,9 +1,10 @@
-"""Writing files so that a crash or a full disk never leaves half of one."""
+"""Files: written so that a crash or a full disk never leaves half of one, and found in folders."""
 
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -153,3 +154,55 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def files_below(folder: Path, on_error: Callable[[OSError], None] | None = None) -> Iterator[Path]:
+    """Yield the files in a folder and in all folders below, links followed, in no certain order.
+
+    A folder that is reached in several ways, or by a circle of links, is gone through once, by its
+    own name if that is below ``folder``. Links that lead nowhere are among the files; pipes,
+    sockets and devices are not.
+
+    Args:
+        folder: where to begin.
+        on_error: is told of a folder that cannot be looked into, which is then left out.
+
+    Raises:
+        OSError: a folder cannot be looked into, and there is no ``on_error``.
+    """
+    seen: set[tuple[int, int] | str] = set()
+    waiting = deque([os.fspath(folder)])  # folders by their own names first, then by links
+    while waiting:
+        place = waiting.popleft()
+        try:
+            identity = file_identity(place)
+            if identity in seen:
+                continue
+            seen.add(identity)
+            with os.scandir(place) as entries:
+                listed = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            if on_error is None:
+                raise
+            on_error(error)
+            continue
+        for entry in listed:
+            if os.path.isdir(entry.path):  # noqa: PTH112 (and no error of a link to itself)
+                (waiting.append if entry.is_symlink() else waiting.appendleft)(entry.path)
+            elif os.path.isfile(entry.path) or _leads_nowhere(entry):  # noqa: PTH113
+                yield Path(entry.path)
+
+
+def _leads_nowhere(entry: "os.DirEntry[str]") -> bool:
+    return entry.is_symlink() and not os.path.exists(entry.path)  # noqa: PTH110
+
+
+def file_identity(path: str | Path) -> tuple[int, int] | str:
+    """What two paths share that lead to one file or folder, however they are spelt.
+
+    Raises:
+        OSError: there is nothing at the path.
+    """
+    found = os.stat(path)  # noqa: PTH116
+    # some file systems of networks do not number their files
+    return (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path)

@@ -8,7 +8,8 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from asr_attn.audio.reading import audio_duration, find_audio, read_audio
+from asr_attn.audio.folders import find_audio
+from asr_attn.audio.reading import audio_duration, read_audio
 from asr_attn.errors import AudioError
 
 Signal = NDArray[np.float32]

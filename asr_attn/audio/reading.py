@@ -15,11 +15,6 @@ from asr_attn.audio.opening import HEADER, WHOLE, Sound, open_sound
 from asr_attn.audio.refusals import DAMAGED, RefusedError
 from asr_attn.errors import AudioError
 
-AUDIO_SUFFIXES = frozenset(
-    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64"}
-)
-"""Endings of the files that `find_audio` takes for audio, in lower case."""
-
 # A duration in a manifest is often rounded, or counts an MP3's padding: this many seconds past the
 # end of the file lose no sound and are no fault.
 END_TOLERANCE = 0.1
@@ -119,28 +114,6 @@ def duration_and_rate(path: Path) -> tuple[float, int]:
     """As `audio_duration`, and the file's samples per second."""
     with open_sound(Path(path), HEADER) as source:
         return source.frames / source.rate, source.rate
-
-
-def find_audio(folder: Path) -> list[Path]:
-    """Returns the audio files in a folder and the folders below, by `AUDIO_SUFFIXES`, sorted.
-
-    Names that begin with "._" are left out: macOS writes them beside files on foreign disks, with
-    the same ending and no sound in them.
-
-    Raises:
-        AudioError: there is no such folder.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise AudioError(f"{folder} is not a folder; give the folder that holds the recordings.")
-    found = (
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in AUDIO_SUFFIXES
-        and not path.name.startswith("._")
-        and path.is_file()
-    )
-    return sorted(found, key=Path.as_posix)
 
 
 def _decode(source: Sound, first: int, last: int) -> NDArray[np.float32]:

@@ -4,10 +4,9 @@ What a command needs is imported when it runs.
 """
 
 import argparse
-import math
 from typing import Any, NoReturn, TypeAlias
 
-from asr_attn.commands.argument_types import file_path, output_file
+from asr_attn.commands.argument_types import file_path, number, output_file, positive_seconds
 from asr_attn.errors import InputError
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
@@ -29,7 +28,8 @@ _TRANSCRIBE = """\
 Write down what is said in recordings.
 
 Inputs are audio files (wav, flac, ogg, opus, mp3, ...), folders (all audio files in them and in the
-folders below) and manifests (*.jsonl). Any sample rate and number of channels will do.
+folders below, also those that are links) and manifests (*.jsonl). Any sample rate and number of
+channels will do.
 
 A single FILE gives just its text. Otherwise each recording gives one line NAME<TAB>TEXT, in the
 order given; NAME is the path of a file, or the id of a manifest's utterance, written as a string of
@@ -209,7 +209,7 @@ def add_search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-seconds",
         metavar="S",
-        type=_positive_seconds,
+        type=positive_seconds,
         help="audio that is recognised at once; more is faster and takes memory (default 60)",
     )
 
@@ -232,7 +232,7 @@ def _add_beam(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--ctc-weight",
         metavar="W",
-        type=_number,
+        type=number,
         help="share of CTC in the score, from 0 (default) to 1; 0.3 is usual",
     )
     group.add_argument(
@@ -243,31 +243,31 @@ def _add_beam(parser: argparse.ArgumentParser) -> None:
         "run)",
     )
     group.add_argument(
-        "--lm-weight", metavar="W", type=_number, help="of the language model (default 0.3)"
+        "--lm-weight", metavar="W", type=number, help="of the language model (default 0.3)"
     )
     group.add_argument(
         "--internal-lm-weight",
         metavar="W",
-        type=_number,
+        type=number,
         help="of what the decoder expects without hearing, which is taken away beside a language "
         "model that knows more of the language (default 0; 0.2 is a start)",
     )
     group.add_argument(
         "--length-bonus",
         metavar="W",
-        type=_number,
+        type=number,
         help="added for each token; for language models that make transcripts short",
     )
     group.add_argument(
         "--length-exponent",
         metavar="X",
-        type=_number,
+        type=number,
         help="scores are divided by tokens ** X (default 0.7, and 0 with a bonus or hotwords)",
     )
     group.add_argument(
         "--doubt-penalty",
         metavar="W",
-        type=_number,
+        type=number,
         help="what each doubt costs when a recording is searched again (default 5); with 0, none "
         "is searched again",
     )
@@ -300,26 +300,6 @@ def positive_int(text: str) -> int:
         value = 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return value
-
-
-def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
-    return value
-
-
-def _positive_seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not (math.isfinite(value) and value > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
     return value
 
 

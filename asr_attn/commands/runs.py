@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from asr_attn.commands.terminal import opened
+from asr_attn.commands.terminal import opened, say
 from asr_attn.errors import InputError
 from asr_attn.evaluation.runs import Run, differences, find_runs, setting
 
@@ -21,7 +21,7 @@ def runs(args: argparse.Namespace) -> int:
     root: Path = args.folder
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder; name the folder that holds runs")
-    found = find_runs(root)
+    found = find_runs(root, _left_out)
     if not found:
         raise InputError(f"{root} holds no runs; train one with python train.py")
     keys = args.setting or differences(found)
@@ -31,6 +31,12 @@ def runs(args: argparse.Namespace) -> int:
         else:
             stream.write(_to_text(root, found, keys, bool(args.setting)))
     return 0
+
+
+def _left_out(error: OSError) -> None:
+    """Say that runs may be missing."""
+    reason = error.strerror or type(error).__name__
+    say(f"{error.filename} cannot be looked into ({reason}); runs in it are left out")
 
 
 def _to_dict(run: Run, keys: list[str]) -> dict[str, object]:

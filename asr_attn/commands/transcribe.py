@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asr_attn.audio.reading import audio_duration, find_audio
+from asr_attn.audio.folders import find_audio
+from asr_attn.audio.reading import audio_duration
 from asr_attn.commands.searching import load_recognizer
 from asr_attn.commands.terminal import (
     Progress,

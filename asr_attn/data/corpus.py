@@ -99,7 +99,8 @@ def _check_replaceable(target: Path, owned: re.Pattern[str]) -> None:
         raise InputError(f"{target} is a file; name a folder to write to.")
     for path in target.rglob("*"):
         name = path.relative_to(target).as_posix()
-        if path.is_file() and not owned.fullmatch(name) and path.name not in _CLUTTER:
+        is_content = path.is_file() or path.is_symlink()
+        if is_content and not owned.fullmatch(name) and path.name not in _CLUTTER:
             raise InputError(
                 f"{target} holds {name}, which this program did not write and would lose; "
                 "name a new or empty folder."

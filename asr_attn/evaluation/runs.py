@@ -2,10 +2,12 @@
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from asr_attn.files import files_below
 
 CONFIG_FILE, MODEL_FILE, METRICS_FILE = "config.json", "model.safetensors", "metrics.csv"
 
@@ -35,12 +37,20 @@ class Run:
     monitor: str = "wer"
 
 
-def find_runs(root: Path) -> list[Run]:
+def find_runs(root: Path, on_error: Callable[[OSError], None] | None = None) -> list[Run]:
     """All runs in a folder and the folders below it, the best first.
 
-    By CER if all models tell it and were ranked by it, else by WER.
+    They are ranked by CER if all models tell it and were chosen by it, else by WER. Links to folders are followed; a run that is reached in several ways is one.
+
+    Args:
+        root: the folder.
+        on_error: is told of a folder that cannot be looked into, which is then left out.
+
+    Raises:
+        OSError: a folder cannot be looked into, and there is no ``on_error``.
     """
-    found = [read_run(path.parent) for path in sorted(root.rglob(CONFIG_FILE))]
+    configs = (path for path in files_below(root, on_error) if path.name == CONFIG_FILE)
+    found = [read_run(path.parent) for path in sorted(configs)]
     runs = [run for run in found if run is not None]
     trained = [run for run in runs if run.wer is not None]
     by_cer = all(run.monitor == "cer" and run.cer is not None for run in trained)

@@ -6,7 +6,7 @@ import pytest
 import scipy.io.wavfile
 import soundfile
 
-from asr_attn.audio.reading import AUDIO_SUFFIXES, audio_duration, find_audio, read_audio
+from asr_attn.audio.reading import audio_duration, read_audio
 from asr_attn.errors import AudioError
 
 LOSSLESS = [
@@ -333,20 +333,6 @@ def test_mp3_without_a_length_header(tmp_path, rate):
     path.write_bytes(without_length_header(path))
     assert soundfile.info(path).frames < len(wave) / 2
     assert len(read_audio(path, rate)) == pytest.approx(len(wave), abs=4000)
-
-
-def test_find_audio(tmp_path):
-    for name in ("b.WAV", "a.flac", "sub/c.mp3", "sub/deep/d.opus", "e.txt", "._b.wav", "é.ogg"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "folder.wav").mkdir()
-    found = [path.relative_to(tmp_path).as_posix() for path in find_audio(tmp_path)]
-    assert found == ["a.flac", "b.WAV", "sub/c.mp3", "sub/deep/d.opus", "é.ogg"]
-    assert find_audio(tmp_path / "folder.wav") == []
-    assert {".wav", ".flac", ".ogg", ".opus", ".mp3"} <= AUDIO_SUFFIXES
-    for path in (tmp_path / "e.txt", tmp_path / "none"):
-        with pytest.raises(AudioError, match="not a folder"):
-            find_audio(path)
 
 
 def test_bad_rate_is_the_callers_mistake(tmp_path):

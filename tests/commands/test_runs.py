@@ -1,5 +1,7 @@
 import json
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -62,3 +64,32 @@ def test_runs_of_models_that_were_chosen_by_cer_are_ranked_by_it(asr, model_file
 def test_folders_without_runs_are_refused(refused, tmp_path):
     assert "no such folder" in refused("runs", tmp_path / "none")
     assert "holds no runs" in refused("runs", tmp_path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+def test_runs_on_other_disks_are_found_through_links(asr, root, model_file, tmp_path):
+    make_run(tmp_path / "disk" / "d", model_file, 0.05)
+    (root / "more").symlink_to(tmp_path / "disk")
+    (root / "latest").symlink_to(root / "a")
+    (tmp_path / "disk" / "up").symlink_to(root)
+    code, out, _ = asr("runs", root, "--format", "json")
+    assert code == 0
+    folders = [one["folder"] for one in json.loads(out)]
+    assert folders == [str(root / name) for name in ("more/d", "deep/b", "a", "c")]
+
+
+def test_a_folder_that_cannot_be_looked_into_is_told(asr, root, monkeypatch):
+    scandir = os.scandir
+
+    def denied(path):
+        if Path(path).name == "deep":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    code, out, err = asr("runs", root, "--format", "json")
+    assert (code, len(json.loads(out))) == (0, 2)
+    assert err == (
+        f"asr-attn: {root / 'deep'} cannot be looked into (Permission denied); runs in it are "
+        "left out\n"
+    )

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from asr_attn.audio.reading import AUDIO_SUFFIXES, audio_duration
+from asr_attn.audio.folders import AUDIO_SUFFIXES
+from asr_attn.audio.reading import audio_duration
 from asr_attn.audio.shards import BLOCK, Member, member_name
 from asr_attn.data.faults import Faults
 from asr_attn.data.fields import record_faults
@@ -72,7 +73,7 @@ def read(path: Path, options: Options) -> Iterator[Utterance]:
 
 def _shards(path: Path) -> list[Path]:
     if path.is_dir():
-        found = sorted(path.glob("*.tar"))
+        found = sorted(file for file in path.iterdir() if file.suffix.lower() == ".tar")
     elif path.is_file():
         found = [path]
     else:

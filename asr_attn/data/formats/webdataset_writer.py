@@ -13,7 +13,8 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
-from asr_attn.audio.reading import AUDIO_SUFFIXES, END_TOLERANCE, audio_duration, read_frames
+from asr_attn.audio.folders import AUDIO_SUFFIXES
+from asr_attn.audio.reading import END_TOLERANCE, audio_duration, read_frames
 from asr_attn.audio.shards import BLOCK, Member, file_bytes, file_on_disk
 from asr_attn.data.corpus import replaced_folder
 from asr_attn.data.faults import Faults
