@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import soxr
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from asr_attn.audio.pauses import speech_steps
 from asr_attn.audio.reading import read_audio
+from asr_attn.audio.samples import usable_samples
 from asr_attn.checkpoint import TrainedModel, load_model
 from asr_attn.data.batches import pad_waveforms
 from asr_attn.data.manifest import Utterance
@@ -32,8 +33,6 @@ BATCH_SECONDS = 60.0
 """Audio that is recognised at once, padding included."""
 SILENCE = 1e-5
 """Peak amplitude (full scale is 1) up to which a recording counts as silent."""
-LOUDEST = 100.0
-"""Peak amplitude above which samples cannot have a full scale of 1."""
 
 AudioInput = str | Path | NDArray[np.float32] | torch.Tensor
 
@@ -56,6 +55,7 @@ class Transcript:
         confidence: mean confidence of the words; without words, that nothing was said. See
             ``Recognizer.calibrated``.
         doubts: loops, speech left out and ends that came too soon, as attention and CTC show them.
+        notes: what was done to the sound when its file was read, to be put after its name.
         searched_again: True when the text comes from a further search, with safer settings, since
             there were more doubts of what the first one found.
         alternatives: further hypotheses, next best first, where they were asked for; without words
@@ -75,6 +75,7 @@ class Transcript:
     doubts: tuple[Doubt, ...] = ()
     searched_again: bool = False
     alternatives: tuple["Transcript", ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Recognizer:
@@ -138,15 +139,17 @@ class Recognizer:
             AudioError: the file or the samples cannot be used.
             InputError: ``beam`` or ``nbest`` is below 1, or the beam is too wide.
         """
+        notes: list[str] = []
         if isinstance(audio, str | Path):
-            samples = read_audio(Path(audio), self.sample_rate)
+            samples = read_audio(Path(audio), self.sample_rate, tell=notes.append)
         else:
             if isinstance(audio, torch.Tensor):
                 audio = audio.detach().cpu()
                 audio = audio.float() if audio.is_floating_point() else audio  # numpy lacks bf16
             rate = self.sample_rate if sample_rate is None else sample_rate
-            samples = self._resampled(_usable_samples(np.asarray(audio)), rate)
-        return self.transcribe_samples([samples], beam=beam, nbest=nbest)[0]
+            samples = self._resampled(usable_samples(np.asarray(audio)), rate)
+        transcript = self.transcribe_samples([samples], beam=beam, nbest=nbest)[0]
+        return replace(transcript, notes=tuple(notes))
 
     def _resampled(self, samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
         if rate <= 0:
@@ -179,7 +182,7 @@ class Recognizer:
         config = self._search(beam, nbest)
         if not waveforms:
             return []
-        waveforms = [_usable_samples(np.asarray(waveform)) for waveform in waveforms]
+        waveforms = [usable_samples(np.asarray(waveform)) for waveform in waveforms]
         network = self.model.network
         device = network.ctc.weight.device
         padded, lengths = pad_waveforms(waveforms)
@@ -259,11 +262,16 @@ class Recognizer:
             raise InputError(f"batch_seconds must be above 0, not {batch_seconds}")
         for batch in plan_batches([u.duration for u in utterances], batch_seconds, None):
             waveforms, indices = [], []
+            notes: dict[int, list[str]] = {i: [] for i in batch}
             for i in batch:
                 utterance = utterances[i]
                 try:
                     waveform = read_audio(
-                        utterance.audio, self.sample_rate, utterance.offset, utterance.duration
+                        utterance.audio,
+                        self.sample_rate,
+                        utterance.offset,
+                        utterance.duration,
+                        notes[i].append,
                     )
                 except AudioError as error:
                     yield i, error
@@ -274,34 +282,9 @@ class Recognizer:
                     continue
                 waveforms.append(waveform)
                 indices.append(i)
-            if waveforms:
-                yield from zip(indices, self.transcribe_samples(waveforms, beam=beam, nbest=nbest))
-
-
-def _usable_samples(samples: NDArray[Any]) -> NDArray[np.float32]:
-    """The same samples (samples,) as float32.
-
-    Raises:
-        AudioError: they are not one channel of finite numbers with full scale ±1.
-    """
-    if samples.ndim != 1 or samples.size == 0:
-        raise AudioError(
-            f"audio samples have the shape {samples.shape}; give one channel, (samples,)"
-        )
-    if not np.issubdtype(samples.dtype, np.floating):
-        raise AudioError(
-            f"audio samples are {samples.dtype}; give floating point with full scale ±1 "
-            "(16-bit samples divided by 32768)"
-        )
-    samples = samples.astype(np.float32, copy=False)
-    if not np.isfinite(samples).all():
-        raise AudioError("audio samples hold NaN or infinity; mend what made them")
-    if (peak := float(np.abs(samples).max())) > LOUDEST:
-        raise AudioError(
-            f"audio samples reach {peak:g}, but full scale is ±1; divide them by their scale "
-            "(16-bit samples by 32768)"
-        )
-    return samples
+            found = self.transcribe_samples(waveforms, beam=beam, nbest=nbest)
+            for i, transcript in zip(indices, found):
+                yield i, replace(transcript, notes=tuple(notes[i]))
 
 
 @cache

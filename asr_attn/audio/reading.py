@@ -5,6 +5,7 @@ samples is an `AudioError` that names it. Silence is sound, and no fault.
 """
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,11 @@ from asr_attn.errors import AudioError
 # A duration in a manifest is often rounded, or counts an MP3's padding: this many seconds past the
 # end of the file lose no sound and are no fault.
 END_TOLERANCE = 0.1
+CANCELLED = 0.6
+"""Level of a mix, as a share of what its loudest channel gives it, below which it has lost sound.
+Two channels of opposite phase have 0 to 0.001 (wav, MP3, Opus) and 0.32 to 0.51 (Vorbis, which
+keeps phase badly); the same sound in both has 2, different sounds 1.4, and one beside silence 1."""
+CANCELLING = "has channels that cancel each other (opposite phase); the loudest is taken alone"
 FAR_TOO_LOUD = 1e9
 """Amplitude (full scale is 1) that no recording has: features of it would spoil all others."""
 
@@ -26,9 +32,16 @@ _FILTER_REACH = 256
 
 
 def read_audio(
-    path: Path, sample_rate: int, offset: float = 0.0, duration: float | None = None
+    path: Path,
+    sample_rate: int,
+    offset: float = 0.0,
+    duration: float | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> NDArray[np.float32]:
     """Reads a file, or a part of it, as mono samples; channels are averaged.
+
+    Where channels of opposite phase cancel each other, the loudest is taken alone. That is decided
+    by the sound that is read: a part in which nothing cancels is averaged whatever the whole does.
 
     A part is what the same samples cut out of the whole would be: only what is needed is decoded,
     and the resampling filter sees the sound on both sides of the cut.
@@ -41,6 +54,7 @@ def read_audio(
         offset: seconds to leave out at the start.
         duration: seconds to read; None reads to the end. It may reach past the end of the file by
             `END_TOLERANCE` seconds, and ends there.
+        tell: is told what was done to the sound that nobody asked for, to be put after a name.
 
     Returns:
         Shape (samples,); full scale is ±1.
@@ -65,7 +79,9 @@ def read_audio(
         if count is not None:
             last = min(last, -(-(begin + count) * down // up) + reach)
         frames = _decode(source, first, max(first, last))
-        samples = frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1)
+        samples, cancelling = mixed(frames)
+        if cancelling and tell is not None:
+            tell(CANCELLING)
         if up != down and samples.size:
             samples = soxr.resample(samples, source.rate, sample_rate, quality="HQ")
         begin -= first // down * up
@@ -73,6 +89,34 @@ def read_audio(
         if not samples.size:
             raise RefusedError(f"holds no samples from {offset:g} s on at {sample_rate} samples/s")
         return np.ascontiguousarray(samples, dtype=np.float32)
+
+
+def mixed(frames: NDArray[np.float32]) -> tuple[NDArray[np.float32], bool]:
+    """The mean over channels; where they cancel each other, the loudest of them.
+
+    They do if the mean is far quieter than the loudest channel beside silent ones would make it.
+    Levels are without the constant part, which need not be sound.
+
+    Args:
+        frames: shape (frames, channels).
+
+    Returns:
+        Shape (frames,), and whether the channels cancel each other.
+    """
+    if frames.shape[1] == 1 or not len(frames):
+        return frames[:, 0], False
+    mean: NDArray[np.float32] = frames.mean(axis=1)
+    levels = [_level(channel) for channel in frames.T]
+    loudest = int(np.argmax(levels))
+    if _level(mean) < CANCELLED * levels[loudest] / len(levels):
+        return frames[:, loudest], True
+    return mean, False
+
+
+def _level(samples: NDArray[np.float32]) -> float:
+    """Standard deviation of (samples,); ten times as fast as NumPy's."""
+    centred = samples - samples.mean()
+    return math.sqrt(np.dot(centred, centred) / len(samples))
 
 
 def read_frames(path: Path, offset: float, duration: float) -> tuple[NDArray[np.float32], int, str]:

@@ -77,7 +77,9 @@ def _measure(recognizer: "Recognizer", args: argparse.Namespace) -> _Result:
     from asr_attn.evaluation.drawing import Sound
 
     model = recognizer.model
-    samples = read_audio(args.audio, recognizer.sample_rate)
+    samples = read_audio(
+        args.audio, recognizer.sample_rate, tell=lambda note: say(f"{args.audio} {note}")
+    )
     if args.text is not None:
         text = _given_text(recognizer, args.text)
     else:

@@ -257,7 +257,9 @@ def _recognize(
 
         def on_result(i: int, result: "Transcript | AudioError") -> None:
             bar.advance()
-            if not isinstance(result, AudioError) and (result.silent or result.truncated):
+            if not isinstance(result, AudioError) and (
+                result.silent or result.truncated or result.notes
+            ):
                 with bar.hidden():
                     warn(utterances[i].id, result)
 

@@ -139,6 +139,8 @@ def record(utterance: Utterance, transcript: "Transcript") -> dict[str, Any]:
         ],
         "searched_again": transcript.searched_again,
     }
+    if transcript.notes:
+        found["notes"] = list(transcript.notes)
     if transcript.parts:
         found["parts"] = dict(transcript.parts)
     if transcript.alternatives:
@@ -171,6 +173,8 @@ def _tokens(transcript: "Transcript") -> list[dict[str, Any]]:
 
 def warn(name: str, transcript: "Transcript") -> None:
     """Say what the text of a transcript does not show."""
+    for note in transcript.notes:
+        say(f"{name} {note}")
     if transcript.silent:
         say(f"{name} is silent; nothing to transcribe")
     elif transcript.truncated and transcript.duration < SHORTEST:

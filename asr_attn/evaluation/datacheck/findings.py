@@ -29,6 +29,7 @@ KINDS: dict[str, Kind] = {
     "untranscribed": Kind("sound without text"),
     "pace": Kind("texts too long or too short for their sound"),
     "clipped": Kind("clipped sound"),
+    "channels": Kind("channels that cancel each other"),
     "duplicate": Kind("recordings that are there twice"),
     "same-id": Kind("ids in two splits"),
     "some-speakers": Kind("speakers in two splits"),

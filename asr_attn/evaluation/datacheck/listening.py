@@ -57,6 +57,7 @@ class Sound:
         levels: None if there is nothing to measure.
         digest: of the samples; the same for the same samples.
         words: fingerprints at each of `SPEEDS`; none of silence, or where they are not wanted.
+        notes: what was done to the sound when it was read, to be put after a name.
     """
 
     fault: str = ""
@@ -65,6 +66,7 @@ class Sound:
     levels: Levels | None = None
     digest: bytes = b""
     words: tuple[Words, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def listen(utterances: Iterable[Utterance], jobs: int, fingerprints: bool) -> Iterator[Sound]:
@@ -84,12 +86,14 @@ def listen(utterances: Iterable[Utterance], jobs: int, fingerprints: bool) -> It
 
 def hear(part: Part, fingerprints: bool) -> Sound:
     """Listen to one utterance: all that its file holds of it."""
+    notes: list[str] = []
     try:
         seconds, rate = duration_and_rate(part.audio)
         available = seconds - part.offset
         if available <= 0:
             return Sound(rate=rate, available=available)
-        samples = read_audio(part.audio, rate, part.offset, heard_duration(part, available))
+        duration = heard_duration(part, available)
+        samples = read_audio(part.audio, rate, part.offset, duration, notes.append)
     except AudioError as error:
         return Sound(fault=str(error))
     except OSError as error:
@@ -101,7 +105,7 @@ def hear(part: Part, fingerprints: bool) -> Sound:
         low = samples if rate == RATE else soxr.resample(samples, rate, RATE, quality="MQ")
         words = tuple(fingerprint(low, speed) for speed in SPEEDS)
     digest = hashlib.blake2b(samples.tobytes(), digest_size=16, salt=b"%d" % rate).digest()
-    return Sound("", rate, available, levels, digest, words)
+    return Sound("", rate, available, levels, digest, words, tuple(notes))
 
 
 def heard_duration(part: Part, available: float) -> float | None:

@@ -71,6 +71,7 @@ def sound_findings(
         yield finding("duration", what, -beyond)
     if sound.levels is None:
         return
+    yield from (finding("channels", note) for note in sound.notes)
     yield from _level_findings(split, utterance, sound)
     seconds = actual_duration(utterance, sound)
     if seconds < SHORTEST:
