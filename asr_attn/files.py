@@ -130,6 +130,11 @@ def write_error(path: Path, error: OSError) -> InputError:
     return InputError(f"{path}: cannot be written: {reason}")
 
 
+def partial_of(path: Path) -> Path:
+    """Where what is done of a file goes that could not be finished."""
+    return path.with_name(f"{path.name}.partial")
+
+
 def _make_scratch(path: Path) -> Path:
     """An empty file beside a file; what is there if that is no file."""
     if path.is_dir():

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asr_attn.audio.shards import file_on_disk
+from asr_attn.commands.inputs import files_read
 from asr_attn.commands.searching import SETTINGS, load_recognizer
 from asr_attn.commands.terminal import opened, refuse_overwriting, say
 from asr_attn.errors import InputError
@@ -40,8 +42,8 @@ def attention(args: argparse.Namespace) -> int:
         InputError: the arguments or the files cannot be used.
     """
     output: Path | None = args.output
-    inputs = [args.checkpoint, args.audio]
-    refuse_overwriting({"--output": output}, [path for path in inputs if path.is_file()])
+    audio = Path(file_on_disk(str(args.audio)))
+    refuse_overwriting({"--output": output}, [audio, *files_read(args, [args.checkpoint])])
     if output is not None and output.suffix.lower() not in ENDINGS:
         raise InputError(
             f"--output {output}: the ending says what is drawn, and {output.suffix or 'none'} is "

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from asr_attn.commands.inputs import files_read
 from asr_attn.commands.searching import load_recognizer
 from asr_attn.commands.terminal import Progress, opened, refuse_overwriting, say
 from asr_attn.commands.transcribe import report_failures
@@ -37,11 +38,12 @@ def calibrate(args: argparse.Namespace) -> int:
     )
 
     output = args.output or _own_file(args.checkpoint)
-    outputs = {"--output": args.output, "--picture": args.picture}
-    refuse_overwriting(outputs, [args.manifest])
+    outputs = {"--output": output, "--picture": args.picture}
     if args.picture is not None and args.picture.suffix.lower() not in (".png", ".svg"):
         raise InputError(f"--picture {args.picture}: name a file that ends in .png or .svg")
     utterances = read_manifest(args.manifest)
+    # the model may be written over: that is what happens without --output
+    refuse_overwriting(outputs, [args.manifest, *files_read(args, [], utterances)])
     recognizer = load_recognizer(args)
     model = recognizer.model
     transcripts, failures = _recognize(recognizer, utterances, args.batch_seconds)

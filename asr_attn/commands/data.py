@@ -5,10 +5,12 @@ import json
 import os
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asr_attn.commands.data_report import cleaned_lines, findings_lines, labels_lines, split_lines
+from asr_attn.commands.inputs import files_read
 from asr_attn.commands.terminal import Progress, opened, refuse_overwriting, say
 from asr_attn.data.manifest import write_manifest
 from asr_attn.errors import InputError
@@ -75,9 +77,15 @@ def _outputs(args: argparse.Namespace, splits: Sequence[Split]) -> dict[str, Pat
         outputs = {split.name: args.output_folder / f"{split.name}.jsonl" for split in splits}
     else:
         return {}
-    option = "--output" if args.output else "--output-folder"
-    for path in outputs.values():
-        refuse_overwriting({option: path}, [split.path for split in splits])
+    named: dict[str, Path | None] = (
+        {"--output": args.output}
+        if args.output
+        else {f"--output-folder, {name}": path for name, path in outputs.items()}
+    )
+    models = [args.model] if args.model is not None else []
+    utterances = (utterance for split in splits for utterance in split.utterances)
+    read = files_read(args, models, utterances)
+    refuse_overwriting(named, chain((split.path for split in splits), read))
     return outputs
 
 

@@ -5,9 +5,11 @@ import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from asr_attn.commands.inputs import files_read
 from asr_attn.commands.searching import SETTINGS, load_recognizer
 from asr_attn.commands.terminal import (
     Progress,
@@ -134,10 +136,10 @@ def _evaluate_models(
         "--hypotheses": args.hypotheses,
         "--changes": args.changes,
     }
-    inputs = [*models, *manifests, *([args.train] if args.train else [])]
-    refuse_overwriting(outputs, [path for path in inputs if path.is_file()])
     ignored = _ignored(args)
     sets = {path: _read_set(path, args.by or (), ignored) for path in manifests}
+    read = files_read(args, models, chain.from_iterable(sets.values()))
+    refuse_overwriting(outputs, chain(manifests, read))
     known = _training_words(args)
     found: list[tuple[Source, Evaluation]] = []
     failures: list[str] = []

@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from asr_attn.commands.inputs import files_read
 from asr_attn.commands.terminal import Progress, opened, refuse_overwriting, say
 from asr_attn.errors import InputError
 from asr_attn.lm import corpus
@@ -56,7 +57,8 @@ def train(args: argparse.Namespace) -> int:
     if args.memory < _LEAST_MEGABYTES:
         raise InputError(f"--memory {args.memory} is too little; give {_LEAST_MEGABYTES} or more")
     _check_texts(args.texts)
-    refuse_overwriting({"--output": args.output}, args.texts)
+    models = [args.model] if args.model is not None else []
+    refuse_overwriting({"--output": args.output}, [*args.texts, *files_read(args, models)])
     reading = _reading(args.units, args)
     with Workspace(args.memory * _MEGABYTE) as workspace:
         with Progress("training", _megabytes(args.texts) + steps(args.order)) as bar:

@@ -109,7 +109,8 @@ def _model_files(path: Path) -> list[Path]:
 
 def _check_output(output: Path, sources: list[Path]) -> None:
     """Refuse to write a model over one that is read, or over a folder."""
-    refuse_overwriting({"--output": output}, [*sources, *(s / MODEL_FILE for s in sources)])
+    files = (file for source in sources if (file := model_file(source)) is not None)
+    refuse_overwriting({"--output": output}, files)
     if output.is_dir():
         raise InputError(f"--output {output} is a folder; name a file, such as my.safetensors")
 

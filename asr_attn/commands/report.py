@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from asr_attn.commands.inputs import files_read
 from asr_attn.commands.searching import load_recognizer
 from asr_attn.commands.terminal import Progress, opened, refuse_overwriting, say
 from asr_attn.commands.transcribe import is_manifest, report_failures
@@ -37,9 +38,9 @@ def report(args: argparse.Namespace) -> int:
         )
     if args.output.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--output {args.output}: a report is a page; let its name end in .html")
-    inputs = [*models, *manifests, *([args.train] if args.train else [])]
-    refuse_overwriting({"--output": args.output}, [path for path in inputs if path.is_file()])
     utterances = read_manifest(manifests[0])
+    read = files_read(args, models, utterances)
+    refuse_overwriting({"--output": args.output}, [*manifests, *read])
     fields = _fields(args.by, utterances)
     form = text_form(args.normalizer) if args.normalizer else None
     known = None if args.train is None else [u.text for u in read_manifest(args.train)]

@@ -6,14 +6,14 @@ import json
 import os
 import sys
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from asr_attn.data.text_files import packed_stream
 from asr_attn.errors import InputError
-from asr_attn.files import blaming, replaced_file
+from asr_attn.files import blaming, file_identity, partial_of, replaced_file
 
 
 def say(message: str) -> None:
@@ -108,24 +108,40 @@ def text_name(name: str) -> str:
     return json.dumps(name)
 
 
-def refuse_overwriting(outputs: Mapping[str, Path | None], inputs: list[Path]) -> None:
-    """Make sure that results go into files of their own.
+def refuse_overwriting(outputs: Mapping[str, Path | None], inputs: Iterable[Path]) -> None:
+    """Make sure that results go into files of their own, however the paths are spelt or linked.
 
     Args:
         outputs: by the option that names them.
-        inputs: files that are read.
+        inputs: files that are read; those that are not there are passed over.
 
     Raises:
         InputError: an output is an input, or two outputs are the same file.
     """
-    taken = {path.resolve(): f"{path} is read by this command" for path in inputs}
+    taken: dict[object, str] = {}
     for option, path in outputs.items():
-        if path is None:
+        if path is None or (path.exists() and not path.is_file()):
             continue
-        if path.is_file() or not path.exists():
-            if (place := path.resolve()) in taken:
-                raise InputError(f"{option} {path}: {taken[place]}; name another file")
-            taken[place] = f"{path} is already written by {option}"
+        for written in (path, partial_of(path)):
+            place = file_identity(written) if written.exists() else str(written.resolve())
+            if place in taken:
+                raise InputError(
+                    f"{option} {path}: {written} is already written by {taken[place]}; name "
+                    "another file"
+                )
+            taken[place] = f"{option} {path}"
+    if not any(isinstance(place, tuple) for place in taken):  # nothing there that could be lost
+        return
+    for given in inputs:
+        if (written_by := taken.get(_identity(given))) is not None:
+            raise InputError(f"{written_by}: {given} is read by this command; name another file")
+
+
+def _identity(path: Path) -> object:
+    try:
+        return file_identity(path)
+    except OSError:
+        return None
 
 
 class Progress:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from asr_attn.audio.folders import find_audio
 from asr_attn.audio.reading import audio_duration
+from asr_attn.commands.inputs import files_read
 from asr_attn.commands.searching import load_recognizer
 from asr_attn.commands.terminal import (
     Progress,
@@ -72,9 +73,9 @@ def transcribe(args: argparse.Namespace) -> int:
     output: Path | None = args.output
     as_json = _wants_json(args.format, output)
     manifests = [p for p in args.inputs if is_manifest(p)]
-    inputs = [args.checkpoint, *args.inputs]
-    refuse_overwriting({"--output": output}, [p for p in inputs if p.is_file()])
     recordings = _gather(args.inputs)
+    read = files_read(args, [args.checkpoint], recordings.utterances)
+    refuse_overwriting({"--output": output}, [*manifests, *read])
     bare = len(args.inputs) == 1 and not manifests and not args.inputs[0].is_dir()
     _stop_if_none(recordings)
     if args.nbest > 1 and not as_json:

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
+from asr_attn.commands.inputs import files_read
 from asr_attn.commands.searching import WIDE_BEAM
 from asr_attn.commands.terminal import Progress, opened, refuse_overwriting, say
 from asr_attn.commands.tune_report import Measured, Report
-from asr_attn.data.manifest import read_manifest
+from asr_attn.data.manifest import Utterance, read_manifest
 from asr_attn.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,22 +35,23 @@ def tune(args: argparse.Namespace) -> int:
     Raises:
         InputError: the model, the language model or the recordings cannot be used.
     """
-    files = [p for p in (args.checkpoint, args.manifest, args.lm) if p is not None and p.is_file()]
-    refuse_overwriting({"--output": args.output}, files)
+    utterances = read_manifest(args.manifest)
+    read = files_read(args, [args.checkpoint], utterances)
+    refuse_overwriting({"--output": args.output}, [args.manifest, *read])
     with opened(args.output) as stream:  # better to fail before the work than after
-        report = _tuned(args)
+        report = _tuned(args, utterances)
         stream.write(report.to_config())
     with opened(None) as stream:
         stream.write(report.to_json() if args.format == "json" else report.to_text())
     return 0
 
 
-def _tuned(args: argparse.Namespace) -> Report:
+def _tuned(args: argparse.Namespace, utterances: Sequence[Utterance]) -> Report:
     import numpy as np
 
     from asr_attn.decoding.hypothesis import SearchConfig
 
-    bench = _bench(args)
+    bench = _bench(args, utterances)
     lm = str(args.lm) if args.lm is not None else None
     # what the other commands do when they are told no weights
     before = SearchConfig(beam=args.beam or (WIDE_BEAM if lm else 1), lm=lm)
@@ -141,7 +143,7 @@ class _Bench:
         return Measured(name, config, errors)
 
 
-def _bench(args: argparse.Namespace) -> _Bench:
+def _bench(args: argparse.Namespace, utterances: Sequence[Utterance]) -> _Bench:
     """Load and encode all that is needed."""
     from asr_attn.checkpoint import load_model
     from asr_attn.evaluation.results import require_words
@@ -151,7 +153,6 @@ def _bench(args: argparse.Namespace) -> _Bench:
     from asr_attn.text.normalizer import normalize
     from asr_attn.text.scripts import lacks_spaces
 
-    utterances = read_manifest(args.manifest)
     device = usable_device(args.device or "auto")
     model = load_model(args.checkpoint, device)
     references = [normalize(utterance.text, model.normalizer) for utterance in utterances]

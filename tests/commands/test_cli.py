@@ -227,14 +227,14 @@ def test_folders_that_cannot_be_looked_into_are_one_sentence(
     refused, model_file, recordings, monkeypatch
 ):
     hidden = recordings / "0.wav"
-    is_file = Path.is_file
+    is_dir = Path.is_dir
 
     def denied(path: Path) -> bool:
         if path == hidden:
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return is_file(path)
+        return is_dir(path)
 
-    monkeypatch.setattr(Path, "is_file", denied)
+    monkeypatch.setattr(Path, "is_dir", denied)
     message = refused("transcribe", model_file, hidden)
     assert f"{hidden} cannot be used (Permission denied)" in message
 
