@@ -22,6 +22,7 @@ from asr_attn.commands.lm_arguments import add_lm
 from asr_attn.commands.models_arguments import add_models
 from asr_attn.commands.report_arguments import add_report
 from asr_attn.commands.runs_arguments import add_runs
+from asr_attn.commands.stopping import Stopped, signals_as_interruptions
 from asr_attn.commands.terminal import abandon_output, prepare_output, say
 from asr_attn.commands.tune_arguments import add_tune
 from asr_attn.errors import InputError, InputWarning, is_out_of_memory
@@ -41,9 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     prepare_output()
     try:
-        with _warnings_as_notes():
+        with signals_as_interruptions(), _warnings_as_notes():
             code = _run(argv)
-        sys.stdout.flush()
+            sys.stdout.flush()
+    except Stopped as stopped:
+        return 128 + stopped.signal
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # the reader has seen enough

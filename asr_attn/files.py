@@ -60,7 +60,7 @@ def replaced_file(path: Path) -> Iterator[Path]:
         yield scratch
         if scratch != path:
             with blaming(path):
-                _put_in_place(scratch, path.resolve())
+                put_in_place(scratch, path.resolve())
     finally:
         if scratch != path:
             scratch.unlink(missing_ok=True)
@@ -131,7 +131,8 @@ def write_error(path: Path, error: OSError) -> InputError:
 
 
 def partial_of(path: Path) -> Path:
-    """Where what is done of a file goes that could not be finished."""
+    """Where what is done of a file goes that could not be finished: beside it, links followed."""
+    path = path.resolve()
     return path.with_name(f"{path.name}.partial")
 
 
@@ -148,7 +149,8 @@ def _make_scratch(path: Path) -> Path:
     return Path(name)
 
 
-def _put_in_place(scratch: Path, path: Path) -> None:
+def put_in_place(scratch: Path, path: Path) -> None:
+    """Make a scratch file the file of a path, in one step and with the usual permissions."""
     with scratch.open("rb+") as file:
         os.fsync(file.fileno())
     scratch.chmod(0o666 & ~_umask())

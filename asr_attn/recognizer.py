@@ -18,7 +18,7 @@ from asr_attn.audio.samples import usable_samples
 from asr_attn.checkpoint import TrainedModel, load_model
 from asr_attn.data.batches import pad_waveforms
 from asr_attn.data.manifest import Utterance
-from asr_attn.data.planning import plan_batches
+from asr_attn.data.windows import plan_in_order
 from asr_attn.decoding.doubts import Doubt
 from asr_attn.decoding.hotwords import Hotword, HotwordScorer, fit_hotword
 from asr_attn.decoding.hypothesis import GREATEST, SearchConfig
@@ -246,7 +246,7 @@ class Recognizer:
         nbest: int = 1,
         batch_seconds: float = BATCH_SECONDS,
     ) -> Iterator[tuple[int, Transcript | AudioError]]:
-        """Transcribe many recordings, in batches of similar duration.
+        """Transcribe many recordings, in batches of neighbours of similar duration.
 
         Args:
             utterances: what to transcribe; texts are not looked at.
@@ -256,11 +256,12 @@ class Recognizer:
 
         Yields:
             Index of an utterance, and its transcript or why it could not be read; batch by batch,
-            not in order. One bad file does not keep the others from being done.
+            so only about in order (see ``plan_in_order``). One bad file does not keep the others
+            from being done.
         """
         if not batch_seconds > 0:
             raise InputError(f"batch_seconds must be above 0, not {batch_seconds}")
-        for batch in plan_batches([u.duration for u in utterances], batch_seconds, None):
+        for batch in plan_in_order([u.duration for u in utterances], batch_seconds):
             waveforms, indices = [], []
             notes: dict[int, list[str]] = {i: [] for i in batch}
             for i in batch:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from asr_attn.audio.opening import HEADER, WHOLE, Sound, open_sound
 from asr_attn.audio.refusals import DAMAGED, RefusedError
-from asr_attn.errors import AudioError
 
 # A duration in a manifest is often rounded, or counts an MP3's padding: this many seconds past the
 # end of the file lose no sound and are no fault.

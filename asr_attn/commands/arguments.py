@@ -143,7 +143,8 @@ def add_transcribe(commands: Commands) -> None:
         metavar="FILE",
         type=output_file,
         default=None,
-        help="write to a file, which appears when all is done; - is standard output (default)",
+        help="write to a file, which appears when all is done; what is done before an interruption "
+        "is in FILE.partial; - is standard output (default)",
     )
     parser.add_argument(
         "--format",

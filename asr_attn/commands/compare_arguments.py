@@ -47,7 +47,9 @@ def add_compare(commands: Commands) -> None:
         action="extend",
         help="results of several seeds of A",
     )
-    parser.add_argument("--b", metavar="FILE", type=file_path, nargs="+", action="extend", help="of B")
+    parser.add_argument(
+        "--b", metavar="FILE", type=file_path, nargs="+", action="extend", help="of B"
+    )
     parser.add_argument(
         "--by-speaker",
         metavar="MANIFEST",

@@ -17,15 +17,13 @@ from asr_attn.data.formats.webdataset_writer import write as write_shards
 from asr_attn.data.json_lines import parse_bytes
 from asr_attn.data.manifest import Manifest, Utterance, write_manifest
 from asr_attn.data.progress import Bars
-from asr_attn.data.text_files import name_without_endings
+from asr_attn.data.text_files import byte_lines, name_without_endings
 from asr_attn.errors import InputError
 from asr_attn.files import file_identity
 
 OK = 0
 REPLACED = ("kaldi", "lhotse", "webdataset")
 """Formats that replace a folder and all that is in it."""
-_LONGEST_LINE = 1 << 20
-"""Bytes that are looked at to tell whether a file is a manifest."""
 
 
 def import_list(args: argparse.Namespace) -> int:
@@ -108,7 +106,8 @@ def _refuse_beside(output: Path, source: Path) -> None:
     if file_identity(output.resolve().parent) != file_identity(folder):
         return
     with output.open("rb") as stream:
-        record, _ = parse_bytes(stream.readline(_LONGEST_LINE))
+        line = next((data for _, data, _ in byte_lines(output, stream)), b"")
+        record, _ = parse_bytes(line)
     if record is None or record_faults(record):
         raise InputError(
             f"--output {output} is beside what is read, and no manifest: it may be a part of it; "

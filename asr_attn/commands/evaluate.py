@@ -9,11 +9,11 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from asr_attn.commands.evaluate_set import evaluate_set
 from asr_attn.commands.inputs import files_read
+from asr_attn.commands.line_output import line_output
 from asr_attn.commands.searching import SETTINGS, load_recognizer
 from asr_attn.commands.terminal import (
-    Progress,
-    json_line,
     opened,
     refuse_overwriting,
     say,
@@ -21,14 +21,12 @@ from asr_attn.commands.terminal import (
 )
 from asr_attn.commands.transcribe import (
     is_manifest,
-    record,
     report_failures,
-    warn,
     warn_of_long,
 )
 from asr_attn.data.manifest import Utterance, read_manifest
-from asr_attn.errors import AudioError, InputError
-from asr_attn.evaluation.normalization import TextForm, labelled, text_form
+from asr_attn.errors import InputError
+from asr_attn.evaluation.normalization import TextForm, text_form
 from asr_attn.evaluation.results import Evaluation, score_texts
 from asr_attn.evaluation.text_changes import marked_changes
 from asr_attn.evaluation.text_warnings import (
@@ -38,10 +36,11 @@ from asr_attn.evaluation.text_warnings import (
     mark_warnings,
 )
 from asr_attn.evaluation.texts import read_pairs
+from asr_attn.files import partial_of
 from asr_attn.text.symbols import check_symbols, without_symbols
 
 if TYPE_CHECKING:
-    from asr_attn.recognizer import Recognizer, Transcript
+    from asr_attn.recognizer import Recognizer
 
 _FOR_MODELS = (
     *("paths", "beam", "device", "batch_seconds", "hypotheses", "by", "train"),
@@ -141,38 +140,56 @@ def _evaluate_models(
     read = files_read(args, models, chain.from_iterable(sets.values()))
     refuse_overwriting(outputs, chain(manifests, read))
     known = _training_words(args)
+    total = sum(map(len, sets.values())) * len(models)
     found: list[tuple[Source, Evaluation]] = []
-    failures: list[str] = []
     with ExitStack() as files:  # all are opened now: better to fail before the work than after
         report = files.enter_context(opened(args.output)) if args.output else None
-        texts = files.enter_context(opened(args.hypotheses)) if args.hypotheses else None
+        heard = (
+            files.enter_context(line_output(args.hypotheses, total)) if args.hypotheses else None
+        )
         changes = files.enter_context(opened(args.changes)) if args.changes else None
-        for model in models:
-            recognizer = load_recognizer(argparse.Namespace(**vars(args), checkpoint=model))
-            for path, utterances in sets.items():
-                warn_of_long(recognizer, utterances)
-                _warn_of_unknown(recognizer, utterances, path)
-                _warn_of_form(recognizer, utterances, form, path)
-                result = _recognize(recognizer, utterances, form, args)
-                _warn_of_case(utterances, form, result, path)
-                result = with_breakdown(recognizer, utterances, result, form, args.by or (), known)
-                source: Source = {
-                    "model": str(model),
-                    "manifest": str(path),
-                    "beam": recognizer.search.beam,
-                }
-                found.append((source, result))
-                failures += result.failures.values()
-                if texts is not None:
-                    _write_texts(texts, recognizer, utterances, form, result)
-                if changes is not None and form is not None:
-                    _write_changes_of(changes, utterances, form, result)
+        try:
+            for model in models:
+                recognizer = load_recognizer(argparse.Namespace(**vars(args), checkpoint=model))
+                for path, utterances in sets.items():
+                    warn_of_long(recognizer, utterances)
+                    _warn_of_unknown(recognizer, utterances, path)
+                    _warn_of_form(recognizer, utterances, form, path)
+                    result = evaluate_set(recognizer, utterances, form, ignored, path, args, heard)
+                    _warn_of_case(utterances, form, result, path)
+                    result = with_breakdown(
+                        recognizer, utterances, result, form, args.by or (), known
+                    )
+                    source: Source = {
+                        "model": str(model),
+                        "manifest": str(path),
+                        "beam": recognizer.search.beam,
+                    }
+                    found.append((source, result))
+                    if changes is not None and form is not None:
+                        _write_changes_of(changes, utterances, form, result)
+        except KeyboardInterrupt:
+            if found:
+                _write_finished(found, len(models) * len(manifests), args)
+            raise
         if report is not None:
             _write(report, found, args)
     if args.output is None:
         with opened(None) as stream:
             _write(stream, found, args)
-    return report_failures(failures, sum(map(len, sets.values())) * len(models))
+    failures = [failure for _, result in found for failure in result.failures.values()]
+    return report_failures(failures, total)
+
+
+def _write_finished(
+    found: Sequence[tuple[Source, Evaluation]], wanted: int, args: argparse.Namespace
+) -> None:
+    """Write the figures of the evaluations that were finished before an interruption."""
+    partial = None if args.output is None else partial_of(args.output)
+    with opened(partial) as stream:
+        _write(stream, found, args)
+    where = "" if partial is None else f"; they are in {partial}"
+    say(f"interrupted: the figures of {len(found)} of {wanted} evaluations are there{where}")
 
 
 def _ignored(args: argparse.Namespace) -> list[str]:
@@ -244,57 +261,6 @@ def _warn_of_case(
     hypotheses = [form.apply(result.transcripts[u.id].text) for u in done]
     for warning in case_warnings(references, hypotheses):
         say(f"{manifest}: {warning}")
-
-
-def _recognize(
-    recognizer: "Recognizer",
-    utterances: list[Utterance],
-    form: TextForm | None,
-    args: argparse.Namespace,
-) -> Evaluation:
-    from asr_attn.evaluation import recognition
-    from asr_attn.recognizer import BATCH_SECONDS
-
-    with Progress("evaluating", len(utterances)) as bar:
-
-        def on_result(i: int, result: "Transcript | AudioError") -> None:
-            bar.advance()
-            if not isinstance(result, AudioError) and (
-                result.silent or result.truncated or result.notes
-            ):
-                with bar.hidden():
-                    warn(utterances[i].id, result)
-
-        return recognition.evaluate(
-            recognizer,
-            utterances,
-            form=form,
-            ignored=_ignored(args),
-            batch_seconds=args.batch_seconds or BATCH_SECONDS,
-            on_result=on_result,
-        )
-
-
-def _write_texts(
-    stream: IO[str],
-    recognizer: "Recognizer",
-    utterances: list[Utterance],
-    form: TextForm | None,
-    result: Evaluation,
-) -> None:
-    """Write what was recognised; ``text`` and ``reference`` are in the form that is compared."""
-    from asr_attn.evaluation.recognition import references_of
-
-    for utterance, reference in zip(utterances, references_of(recognizer, utterances, form)):
-        if utterance.id not in result.transcripts:
-            continue
-        line = record(utterance, result.transcripts[utterance.id])
-        line |= {"reference": reference, "normalizer": result.normalizer}
-        if utterance.speaker is not None:
-            line["speaker"] = utterance.speaker
-        if form is not None:
-            line |= {"text": form.apply(line["text"]), "recognised": line["text"]}
-        stream.write(json_line(line))
 
 
 def _write_changes_of(

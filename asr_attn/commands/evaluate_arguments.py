@@ -3,7 +3,6 @@
 import argparse
 import textwrap
 from collections.abc import Mapping
-from pathlib import Path
 
 from asr_attn.commands.argument_types import file_path
 from asr_attn.commands.arguments import EPILOG, Commands, add_search
@@ -124,7 +123,8 @@ def add_evaluate(commands: Commands) -> None:
         "--hypotheses",
         metavar="FILE",
         type=file_path,
-        help="write what the model recognised, as JSON Lines with the reference beside it",
+        help="write what the model recognised, as JSON Lines with the reference beside it; what is "
+        "done before an interruption is in FILE.partial",
     )
     add_search(parser)
 

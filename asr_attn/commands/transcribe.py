@@ -1,7 +1,6 @@
 """``asr-attn transcribe``: recordings in, texts out."""
 
 import argparse
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from asr_attn.audio.folders import find_audio
 from asr_attn.audio.reading import audio_duration
 from asr_attn.commands.inputs import files_read
+from asr_attn.commands.line_output import InOrder, line_output
 from asr_attn.commands.searching import load_recognizer
 from asr_attn.commands.terminal import (
     Progress,
     json_line,
-    opened,
     refuse_overwriting,
     say,
     text_name,
@@ -84,21 +83,23 @@ def transcribe(args: argparse.Namespace) -> int:
         raise InputError("--tokens needs --format jsonl")
     recognizer = load_recognizer(args)
     warn_of_long(recognizer, recordings.utterances)
-    with opened(output) as stream, Progress("transcribing", len(recordings.utterances)) as bar:
-        for done in _in_order(recognizer, recordings, args, bar):
+    total = len(recordings.utterances)
+    with line_output(output, total) as lines, Progress("transcribing", total) as bar:
+
+        def write(i: int, transcript: "Transcript") -> None:
+            utterance = recordings.utterances[i]
             with bar.hidden():
-                for i in done:
-                    utterance, transcript = recordings.utterances[i], done[i]
-                    if as_json:
-                        line = record(utterance, transcript)
-                        if args.tokens:
-                            line["tokens"] = _tokens(transcript)
-                        stream.write(json_line(line))
-                    else:
-                        name = "" if bare else f"{text_name(utterance.id)}\t"
-                        stream.write(f"{name}{transcript.text}\n")
-                    warn(utterance.id, transcript)
-                stream.flush()
+                if as_json:
+                    line = record(utterance, transcript)
+                    if args.tokens:
+                        line["tokens"] = _tokens(transcript)
+                    lines.write(json_line(line))
+                else:
+                    name = "" if bare else f"{text_name(utterance.id)}\t"
+                    lines.write(f"{name}{transcript.text}\n")
+                warn(utterance.id, transcript)
+
+        _recognize(recognizer, recordings, args, bar, InOrder(write, recordings.failures))
         _stop_if_none(recordings)
     return report_failures(
         [str(recordings.failures[i]) for i in sorted(recordings.failures)],
@@ -246,31 +247,29 @@ def _stop_if_none(recordings: _Recordings) -> None:
         raise InputError(f"none of the {len(failures)} recordings could be read:{lines}")
 
 
-def _in_order(
-    recognizer: "Recognizer", recordings: _Recordings, args: argparse.Namespace, bar: Progress
-) -> Iterator[dict[int, "Transcript"]]:
-    """Yield transcripts by index, in the order given, as soon as those before them are done."""
+def _recognize(
+    recognizer: "Recognizer",
+    recordings: _Recordings,
+    args: argparse.Namespace,
+    bar: Progress,
+    results: "InOrder[Transcript]",
+) -> None:
+    """Recognise everything; what is done when that breaks off is passed on all the same."""
     from asr_attn.evaluation.recognition import without_words
 
     utterances, failures = recordings.utterances, recordings.failures
     readable = [i for i in range(len(utterances)) if i not in failures]
-    waiting: dict[int, Transcript] = {}
-    turn = 0
-    for _ in failures:
-        bar.advance()
-    for k, result in recognizer.transcribe_utterances(
-        [utterances[i] for i in readable], nbest=args.nbest, batch_seconds=args.batch_seconds
-    ):
-        bar.advance()
-        if isinstance(result, AudioError):
-            failures[readable[k]] = result
-        else:
-            waiting[readable[k]] = without_words(result, args.ignore or ())
-        ready = {}
-        while turn in waiting or turn in failures:
-            if turn in waiting:
-                ready[turn] = waiting.pop(turn)
-            turn += 1
-        if ready:
-            yield ready
-    # nothing is left waiting: every recording before the last result is done or failed
+    bar.advance(len(failures))
+    try:
+        for k, result in recognizer.transcribe_utterances(
+            [utterances[i] for i in readable], nbest=args.nbest, batch_seconds=args.batch_seconds
+        ):
+            bar.advance()
+            if isinstance(result, AudioError):
+                failures[readable[k]] = result
+                results.advance()
+            else:
+                results.add(readable[k], without_words(result, args.ignore or ()))
+    except (KeyboardInterrupt, MemoryError, RuntimeError):
+        results.rest()
+        raise

@@ -40,6 +40,11 @@ def normal_texts(recognizer: Recognizer, texts: Sequence[str], form: TextForm | 
     return [normalize(text, recognizer.model.normalizer) for text in texts]
 
 
+def form_label(form: TextForm | None, ignored: Sequence[str] = ()) -> str:
+    """The name of a form, its version and the words that are ignored; None: as in the training."""
+    return labelled(form.label if form is not None else f"{MODEL}/{VERSION}", ignored)
+
+
 def evaluate(
     recognizer: Recognizer,
     utterances: Sequence[Utterance],
@@ -101,7 +106,7 @@ def evaluate(
         figures,
         speakers=_speakers([utterances[i].speaker for i in done]),
         peak_memory=_peak_memory(),
-        normalizer=labelled(form.label if form is not None else f"{MODEL}/{VERSION}", ignored),
+        normalizer=form_label(form, ignored),
         audio_seconds=sum(transcripts[i].duration for i in done),
         recognition_seconds=seconds,
         confidence=confidence_figures(words.confidence, words.correct, words.utterance),

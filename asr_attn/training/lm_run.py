@@ -25,7 +25,6 @@ from asr_attn.training.lm_callbacks import LmCheckpoints, lm_report_callbacks
 from asr_attn.training.lm_data import LmData, TokenText, encode_text
 from asr_attn.training.lm_task import LanguageModelTask
 from asr_attn.training.loggers import begin_runs
-from asr_attn.training.processes import note
 from asr_attn.training.resuming import check_saved_state, resumed_settings
 from asr_attn.training.run_folder import METRICS_FILE, own_folder, record_start
 from asr_attn.training.trainer import (

@@ -239,7 +239,7 @@ def test_folders_that_cannot_be_looked_into_are_one_sentence(
     assert f"{hidden} cannot be used (Permission denied)" in message
 
 
-def test_interruption_is_quiet_and_leaves_no_output(
+def test_interruption_before_anything_is_done_leaves_no_output(
     asr, model_file, recordings, monkeypatch, tmp_path
 ):
     def interrupt(*_: object, **__: object) -> None:
@@ -248,7 +248,8 @@ def test_interruption_is_quiet_and_leaves_no_output(
     monkeypatch.setattr(Recognizer, "transcribe_samples", interrupt)
     before = set(tmp_path.iterdir())
     output = tmp_path / "out.txt"
-    assert asr("transcribe", model_file, recordings, "--output", output) == (130, "", "")
+    said = "asr-attn: interrupted: 0 of 5 recordings are done\n"
+    assert asr("transcribe", model_file, recordings, "--output", output) == (130, "", said)
     assert set(tmp_path.iterdir()) == before
 
 
