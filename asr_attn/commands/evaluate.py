@@ -26,7 +26,7 @@ from asr_attn.commands.transcribe import (
 )
 from asr_attn.data.manifest import Utterance, read_manifest
 from asr_attn.errors import InputError
-from asr_attn.evaluation.normalization import TextForm, text_form
+from asr_attn.evaluation.normalization import TextForm, labelled, text_form
 from asr_attn.evaluation.results import Evaluation, score_texts
 from asr_attn.evaluation.text_changes import marked_changes
 from asr_attn.evaluation.text_warnings import (

@@ -40,7 +40,8 @@ class Run:
 def find_runs(root: Path, on_error: Callable[[OSError], None] | None = None) -> list[Run]:
     """All runs in a folder and the folders below it, the best first.
 
-    They are ranked by CER if all models tell it and were chosen by it, else by WER. Links to folders are followed; a run that is reached in several ways is one.
+    They are ranked by CER if all models tell it and were chosen by it, else by WER. Links to
+    folders are followed; a run that is reached in several ways is one.
 
     Args:
         root: the folder.

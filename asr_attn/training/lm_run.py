@@ -25,6 +25,7 @@ from asr_attn.training.lm_callbacks import LmCheckpoints, lm_report_callbacks
 from asr_attn.training.lm_data import LmData, TokenText, encode_text
 from asr_attn.training.lm_task import LanguageModelTask
 from asr_attn.training.loggers import begin_runs
+from asr_attn.training.processes import note
 from asr_attn.training.resuming import check_saved_state, resumed_settings
 from asr_attn.training.run_folder import METRICS_FILE, own_folder, record_start
 from asr_attn.training.trainer import (
@@ -149,8 +150,8 @@ def set_up_lm(config: LmRunConfig) -> tuple[LanguageModelTask, LmData]:
     Raises:
         InputError: text or a recogniser that cannot be used.
     """
-    for note in ids_notes([*_paths("train", config.data), *_paths("dev", config.data)]):
-        print(f"note: {note}", file=sys.stderr)
+    for sentence in ids_notes([*_paths("train", config.data), *_paths("dev", config.data)]):
+        note(sentence)
     tokenizer, normalizer = _tokens(config.tokenizer, config.data)
     train = _read("train", config.data, tokenizer, normalizer)
     dev = _read("dev", config.data, tokenizer, normalizer)

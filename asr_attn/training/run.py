@@ -235,10 +235,9 @@ def monitored(config: RunConfig, dev: Sequence[Utterance]) -> str:
     if not lacks_spaces(utterance.text for utterance in dev):
         return "wer"
     if config.resume is None:
-        print(
-            "note: the validation texts have no spaces between words, so that models are ranked by "
-            "CER (callbacks.monitor=wer ranks them by WER)",
-            file=sys.stderr,
+        note(
+            "the validation texts have no spaces between words, so models are ranked by CER "
+            "(callbacks.monitor=wer ranks them by WER)"
         )
     return "cer"
 
