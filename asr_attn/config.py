@@ -18,6 +18,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
 from asr_attn.errors import ConfigError
 from asr_attn.files import atomic_path
+from asr_attn.limits import check_numbers
 from asr_attn.lm.neural import NEURAL_LMS, NeuralLmConfig, lm_config_from_dict
 from asr_attn.lm_settings import LmRunConfig
 from asr_attn.models.asr import ModelConfig
@@ -117,6 +118,7 @@ def settings_from_dict(data: Mapping[str, Any], kind: type[C]) -> C:
         NeuralLmConfig: lm_config_from_dict,
     }
     try:
+        check_numbers(data)  # before anything is computed with them
         return dacite.from_dict(
             kind, dict(data), dacite.Config(strict=True, cast=[tuple], type_hooks=hooks)
         )

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from asr_attn.limits import check_numbers
 from asr_attn.lm.neural import LstmLmConfig, NeuralLmConfig
 from asr_attn.settings import AdamWConfig, LoggerConfig, ScheduleConfig, TrainerConfig
 from asr_attn.text.normalizer import NormalizerConfig
@@ -89,3 +90,4 @@ class LmRunConfig:
             raise ValueError(f"task={self.task!r} is not lm")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed must be from 0 to 2**32 - 1, not {self.seed}")
+        check_numbers(asdict(self))

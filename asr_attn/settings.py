@@ -8,6 +8,7 @@ from asr_attn.audio.features import FeaturesConfig
 from asr_attn.data.digits import DigitsConfig
 from asr_attn.data.planning import LoadingConfig
 from asr_attn.decoding.hypothesis import SearchConfig
+from asr_attn.limits import check_numbers
 from asr_attn.models.asr import ModelConfig
 from asr_attn.text.build import TokenizerConfig
 
@@ -343,3 +344,4 @@ class RunConfig:
                 f"features.sample_rate={self.features.sample_rate} and data.sample_rate="
                 f"{self.data.sample_rate} must be the same; set data.sample_rate alone"
             )
+        check_numbers(asdict(self))

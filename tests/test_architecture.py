@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "asr_attn"
 FLOORS = [
-    {"errors", "files", "zoo"},
+    {"errors", "files", "limits", "shell", "zoo"},
     {"nn", "text"},
     {"audio"},
     {"models", "data", "lm"},

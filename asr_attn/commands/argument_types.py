@@ -1,7 +1,6 @@
-"""Types of arguments on the command line."""
+"""Types of paths on the command line."""
 
 import argparse
-import math
 from pathlib import Path
 
 
@@ -23,25 +22,3 @@ def named_file(text: str) -> str:
     if text.endswith("=") and not Path(text).exists():
         raise argparse.ArgumentTypeError(f"{text!r} names no file; give NAME=FILE")
     return text
-
-
-def number(text: str) -> float:
-    """A finite number."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
-    return value
-
-
-def positive_seconds(text: str) -> float:
-    """A number of seconds above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not (math.isfinite(value) and value > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
-    return value

@@ -6,7 +6,8 @@ What a command needs is imported when it runs.
 import argparse
 from typing import Any, NoReturn, TypeAlias
 
-from asr_attn.commands.argument_types import file_path, number, output_file, positive_seconds
+from asr_attn.commands.argument_types import file_path, output_file
+from asr_attn.commands.numbers import batch_seconds, number, positive_int
 from asr_attn.errors import InputError
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
@@ -210,7 +211,7 @@ def add_search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-seconds",
         metavar="S",
-        type=positive_seconds,
+        type=batch_seconds,
         help="audio that is recognised at once; more is faster and takes memory (default 60)",
     )
 
@@ -291,17 +292,6 @@ def add_device(parser: argparse.ArgumentParser) -> None:
         metavar="D",
         help="cpu, cuda, cuda:1, mps; auto (default) is cuda where there is one, else cpu",
     )
-
-
-def positive_int(text: str) -> int:
-    """A whole number above 0."""
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return value
 
 
 def _transcribe(args: argparse.Namespace) -> int:

@@ -35,8 +35,6 @@ def compare(args: argparse.Namespace) -> int:
     manifest = args.by_speaker if isinstance(args.by_speaker, Path) else None
     if args.draws < FEWEST_DRAWS:
         raise InputError(f"--draws {args.draws} is too few for an interval; give 1000 or more")
-    if args.seed < 0:
-        raise InputError(f"--seed {args.seed} is below 0; give 0 or more")
     inputs = [*paths_a, *paths_b, *([manifest] if manifest else [])]
     refuse_overwriting({"--output": args.output}, inputs)
     paired = pair_results([*paths_a, *paths_b])

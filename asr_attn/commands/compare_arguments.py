@@ -3,7 +3,8 @@
 import argparse
 
 from asr_attn.commands.argument_types import file_path
-from asr_attn.commands.arguments import EPILOG_ALONE, Commands, positive_int
+from asr_attn.commands.arguments import EPILOG_ALONE, Commands
+from asr_attn.commands.numbers import seed, whole
 
 _COMPARE = """\
 Say whether one recogniser is better than another, on the same utterances.
@@ -62,11 +63,13 @@ def add_compare(commands: Commands) -> None:
     parser.add_argument(
         "--draws",
         metavar="N",
-        type=positive_int,
+        type=whole(1, 10_000_000),
         default=10000,
         help="of the bootstrap (default 10000, at least 1000)",
     )
-    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the draws (default 0)")
+    parser.add_argument(
+        "--seed", metavar="N", type=seed, default=0, help="of the draws (default 0)"
+    )
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
     parser.add_argument("--output", metavar="FILE", type=file_path, help="write to a file instead")
 

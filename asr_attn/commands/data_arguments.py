@@ -4,11 +4,11 @@ What a command needs is imported when it runs.
 """
 
 import argparse
-import math
 
 from asr_attn.commands.argument_types import file_path, named_file
-from asr_attn.commands.arguments import Commands, add_device, positive_int
+from asr_attn.commands.arguments import Commands, add_device
 from asr_attn.commands.data_formats_arguments import add_import_export
+from asr_attn.commands.numbers import positive_int, seconds
 
 _DATA = """\
 Look after the data that models are trained and measured on.
@@ -133,14 +133,14 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--tolerance",
         metavar="S",
-        type=_seconds,
+        type=seconds,
         default=0.1,
         help="between the duration in the manifest and that of the file (default 0.1)",
     )
     group.add_argument(
         "--max-duration",
         metavar="S",
-        type=_seconds,
+        type=seconds,
         default=30.0,
         help="longest utterance (default 30, as in training)",
     )
@@ -155,16 +155,6 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         type=positive_int,
         help="processes that read audio (default: as many as there are cores)",
     )
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value >= 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
-    return value
 
 
 def _check(args: argparse.Namespace) -> int:

@@ -6,7 +6,8 @@ What a command needs is imported when it runs.
 import argparse
 
 from asr_attn.commands.argument_types import file_path
-from asr_attn.commands.arguments import Commands, positive_int
+from asr_attn.commands.arguments import Commands
+from asr_attn.commands.numbers import positive_int
 from asr_attn.data.formats.catalogue import MEANINGS
 
 _IMPORT = """\

@@ -7,6 +7,7 @@ import argparse
 
 from asr_attn.commands.argument_types import file_path
 from asr_attn.commands.arguments import Commands, Parser
+from asr_attn.commands.numbers import count, real, whole
 
 _EPILOG = """\
 exit codes:
@@ -92,7 +93,11 @@ def _add_train(commands: Commands) -> None:
     parser.set_defaults(run=_train)
     parser.add_argument("texts", metavar="TEXT", type=file_path, nargs="+", help="text or manifest")
     parser.add_argument(
-        "--order", metavar="N", type=int, required=True, help="length of the longest n-grams"
+        "--order",
+        metavar="N",
+        type=whole(1, 100),
+        required=True,
+        help="length of the longest n-grams",
     )
     parser.add_argument(
         "--output",
@@ -111,7 +116,7 @@ def _add_train(commands: Commands) -> None:
     parser.add_argument(
         "--prune",
         metavar="T",
-        type=int,
+        type=count,
         nargs="+",
         default=(),
         help="leave out n-grams of length 1, 2, ... that come T times or less; the first is 0",
@@ -119,21 +124,21 @@ def _add_train(commands: Commands) -> None:
     parser.add_argument(
         "--entropy",
         metavar="SHARE",
-        type=float,
+        type=real(0.0, 1.0),
         default=0.0,
         help="leave out n-grams without which perplexity rises by a smaller share, such as 1e-8",
     )
     parser.add_argument(
         "--vocabulary",
         metavar="N",
-        type=int,
+        type=count,
         default=0,
         help="know the N most frequent words only; the others become <unk> (default: all)",
     )
     parser.add_argument(
         "--memory",
         metavar="MB",
-        type=int,
+        type=whole(1, 10**8),
         default=1000,
         help="memory to work in; what does not fit goes to temporary files (default: 1000)",
     )

@@ -4,6 +4,7 @@ import argparse
 
 from asr_attn.commands.argument_types import file_path
 from asr_attn.commands.arguments import EPILOG, Commands, add_search
+from asr_attn.commands.numbers import count
 from asr_attn.evaluation.normalization import MEANINGS
 
 _REPORT = """\
@@ -56,14 +57,14 @@ def add_report(commands: Commands) -> None:
     parser.add_argument(
         "--details",
         metavar="N",
-        type=_count,
+        type=count,
         default=60,
         help="utterances to hear and to look into (default: 60)",
     )
     parser.add_argument(
         "--explain",
         metavar="N",
-        type=_count,
+        type=count,
         default=10,
         help="of them, those to show by gradients and occlusion what each word rests on; takes "
         "seconds each (default: 10)",
@@ -84,16 +85,6 @@ def add_report(commands: Commands) -> None:
         help="count words that these texts do not have",
     )
     add_search(parser)
-
-
-def _count(text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = -1
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
-    return value
 
 
 def _report(args: argparse.Namespace) -> int:

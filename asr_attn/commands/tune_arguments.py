@@ -8,8 +8,8 @@ from asr_attn.commands.arguments import (
     Commands,
     Parser,
     add_device,
-    positive_int,
 )
+from asr_attn.commands.numbers import positive_int, seed
 
 _TUNE = """\
 Find the weights of the search (CTC, language models, length) that make the fewest errors on a
@@ -82,18 +82,12 @@ def add_tune(commands: Commands) -> None:
         help="weights to try (default 2000)",
     )
     parser.add_argument(
-        "--seed", metavar="N", type=_seed, default=0, help="of what is tried (default 0)"
+        "--seed", metavar="N", type=seed, default=0, help="of what is tried (default 0)"
     )
     parser.add_argument(
         "--format", choices=("text", "json"), default="text", help="of the figures; default: text"
     )
     add_device(parser)
-
-
-def _seed(text: str) -> int:
-    if not (text.isascii() and text.isdecimal()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
-    return int(text)
 
 
 def _tune(args: argparse.Namespace) -> int:

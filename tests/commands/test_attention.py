@@ -99,7 +99,7 @@ def test_what_cannot_be_used_is_one_sentence(refused, model_file, recordings, tm
         ((model_file, file, "--output", "a"), "none is not one of .png, .svg, .html"),
         ((model_file, file, "--text", "?!", "--output", picture), "holds no words"),
         ((model_file, file, "--text", "a", "--beam", 2), "leave one of them out"),
-        ((model_file, file, "--beam", 0), "whole number above 0"),
+        ((model_file, file, "--beam", 0), "whole number from 1"),
         ((model_file, file, "--device", "abacus"), "abacus"),
         ((model_file, file, "--format", "xml"), "xml"),
         ((model_file, tmp_path / "sound.png", "--output", tmp_path / "sound.png"), "is read by"),

@@ -168,7 +168,7 @@ def test_results_that_do_not_go_together_are_refused(refused, files, tmp_path):
     assert f"1 only in {good} (3)" in message
     assert f"1 only in {extra} (n)" in message
     assert "give 1000 or more" in refused("compare", good, bad, "--draws", 999)
-    assert "is below 0" in refused("compare", good, bad, "--seed", "-1")
+    assert "whole number from 0" in refused("compare", good, bad, "--seed", "-1")
     assert "two files" in refused("compare", good)
     assert "go together" in refused("compare", "--a", good)
     assert "is read" in refused("compare", good, bad, "--output", bad)

@@ -30,8 +30,8 @@ def lm(asr, model_file, tmp_path) -> Path:
         (("--doubt-penalty", "-1"), ("penalty", "must not be negative", "-1")),
         (("--length-bonus", "nan"), ("--length-bonus", "'nan' is not a number")),
         (("--length-exponent", "inf"), ("--length-exponent", "'inf' is not a number")),
-        (("--beam", "0"), ("--beam", "not a whole number above 0")),
-        (("--beam", "2.5"), ("--beam", "not a whole number above 0")),
+        (("--beam", "0"), ("--beam", "not a whole number from 1")),
+        (("--beam", "2.5"), ("--beam", "not a whole number from 1")),
         (("--hotword", "a:inf"), ("'a'", "inf", "from -1000 to 1000")),
         (("--hotword", "a:1e300"), ("'a'", "1e+300", "from -1000 to 1000")),
         (("--hotword", "?!"), ("'?!'", "no letters")),
@@ -158,10 +158,10 @@ def test_a_beam_that_takes_all_memory_can_be_lowered(refused, model_file, manife
 @pytest.mark.parametrize(
     ("option", "value"),
     [
-        ("--beam", 10**19),
-        ("--length-bonus", "1e300"),
-        ("--length-exponent", "1e300"),
-        ("--doubt-penalty", "1e300"),
+        ("--beam", 10**8),
+        ("--length-bonus", "1e8"),
+        ("--length-exponent", "1e8"),
+        ("--doubt-penalty", "1e8"),
     ],
 )
 def test_numbers_beyond_all_bounds_are_refused(refused, model_file, manifest, option, value):

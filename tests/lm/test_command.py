@@ -128,7 +128,7 @@ def test_mistakes_are_one_sentence(asr, text, tmp_path):
     assert asr("train", text, "--order", 2, "--output", made)[0] == 0
     to = ("--output", output)
     for arguments, words in [
-        (("train", text, "--order", 0, *to), "order 0"),
+        (("train", text, "--order", 0, *to), "whole number from 1 to 100"),
         (("train", text, "--order", "two", *to), "two"),
         (("train", text, *to), "--order"),
         (("train", text, "--order", 2), "--output"),
@@ -141,8 +141,8 @@ def test_mistakes_are_one_sentence(asr, text, tmp_path):
         (("train", text, "--order", 2, "--prune", 1, *to), "first number must be 0"),
         (("train", text, "--order", 2, "--memory", 1, *to), "--memory 1 is too little"),
         (("train", text, "--order", 2, "--model", tmp_path / "no", *to), "no such model file"),
-        (("train", text, "--order", 2, "--entropy", 2, *to), "entropy 2"),
-        (("train", text, "--order", 2, "--vocabulary", -2, *to), "vocabulary -2"),
+        (("train", text, "--order", 2, "--entropy", 2, *to), "number from 0 to 1"),
+        (("train", text, "--order", 2, "--vocabulary", -2, *to), "whole number from 0"),
         (("pack", made, *to), "ends in .npz"),
         (("pack", tmp_path / "no.arpa", "--output", tmp_path / "a.npz"), "no such language model"),
         (("score", made, empty), "no words"),
