@@ -1,5 +1,6 @@
 """Train a recogniser or a language model; ``python train.py --help`` shows what can be set."""
 
+import io
 import math
 import os
 import sys
@@ -30,7 +31,9 @@ from asr_attn.config import (
 from asr_attn.errors import ConfigError, InputError
 from asr_attn.files import claim_next_free, write_error
 from asr_attn.lm_settings import LmRunConfig
+from asr_attn.overrides import quote_paths, quoted
 from asr_attn.settings import RunConfig
+from asr_attn.shell import setting
 
 if TYPE_CHECKING:
     from asr_attn.evaluation.error_rates import ErrorCounts
@@ -145,14 +148,14 @@ def _share_run_dir(settings: RunConfig | LmRunConfig, folder: Path) -> None:
     They compose the settings anew, and what names a folder by the time would name another.
     """
     if settings.trainer.devices > 1 and "LOCAL_RANK" not in os.environ:
-        sys.argv.append(f'run_dir="{folder}"')
+        sys.argv.append(f"run_dir={quoted(str(folder))}")
 
 
 def _claim_sweep_folder(task: str) -> None:
     """Give a sweep a folder that no other sweep has, which may have begun in the same second."""
     folder = sweep_folder_by_clock(sys.argv[1:], CONF, task)
     if folder is not None:
-        sys.argv.append(f'hydra.sweep.dir="{claim_next_free(folder)}"')
+        sys.argv.append(f"hydra.sweep.dir={quoted(str(claim_next_free(folder)))}")
 
 
 def _tell(folder: Path, model: Path | None, stopped: bool) -> None:
@@ -161,14 +164,14 @@ def _tell(folder: Path, model: Path | None, stopped: bool) -> None:
     if model is not None:
         print(f"model: {model}")
     if stopped:
-        print(f"stopped; go on with: python train.py resume={folder}")
+        print(f"stopped; go on with: python train.py {setting('resume', folder)}")
         sys.exit(INTERRUPTED)
 
 
 def _not_measured(folder: Path) -> InputError:
     return InputError(
         "training ended before a model was measured; the model file holds the weights as they are: "
-        f"go on by resume={folder} with a longer trainer.max_time"
+        f"go on by {setting('resume', folder)} with a longer trainer.max_time"
     )
 
 
@@ -182,8 +185,11 @@ def _fail(sentence: str, code: int = 2) -> NoReturn:
 
 
 if __name__ == "__main__":
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # what its encoding lacks, such as names of folders, must not end a run that has gone well
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        task, arguments = task_of(sys.argv[1:])
+        task, arguments = task_of(quote_paths(sys.argv[1:]))
         (register_lm_schemas if task == "lm" else register_schemas)()
         sys.argv[1:] = name_groups(arguments, task)
         check_overrides(sys.argv[1:], CONF, task)

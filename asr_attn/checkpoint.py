@@ -19,7 +19,7 @@ import torch
 
 from asr_attn.audio.features import FeaturesConfig
 from asr_attn.errors import CheckpointError
-from asr_attn.files import atomic_path
+from asr_attn.files import atomic_path, utf8_name
 from asr_attn.models.asr import AsrModel, ModelConfig
 from asr_attn.models.build import model_config_from_dict
 from asr_attn.models.confidence import Calibration
@@ -165,7 +165,7 @@ def _settings(kind: type[T], data: Any) -> T:
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Description and weights of a model file."""
     try:
-        with safetensors.safe_open(str(path), framework="pt") as file:
+        with utf8_name(path) as name, safetensors.safe_open(name, framework="pt") as file:
             metadata = file.metadata() or {}
             if _KEY not in metadata:
                 raise CheckpointError(
@@ -173,7 +173,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
                     "of features, model and tokenizer); name a file that asr_attn wrote"
                 )
             description = json.loads(metadata[_KEY])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except PermissionError as error:
         raise CheckpointError(
             f"{path}: cannot be read: permission denied; ask its owner for access"

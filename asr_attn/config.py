@@ -130,7 +130,8 @@ def save_settings(path: Path, config: RunConfig | LmRunConfig) -> None:
     """Write settings as JSON."""
     text = json.dumps(dataclasses.asdict(config), indent=2, ensure_ascii=False)
     with atomic_path(path) as scratch:
-        scratch.write_text(text + "\n", encoding="utf-8")
+        # of a path that is no UTF-8, the escape of JSON comes back as it was
+        scratch.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def load_settings(path: Path) -> RunConfig:
@@ -202,8 +203,14 @@ def task_of(arguments: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _last_value(key: str, arguments: Sequence[str]) -> str | None:
-    values = [a.partition("=")[2] for a in arguments if a.startswith(f"{key}=")]
-    return values[-1] if values else None
+    given = [argument for argument in arguments if argument.startswith(f"{key}=")]
+    if not given:
+        return None
+    try:
+        value = OverridesParser.create().parse_overrides(given[-1:])[0].value()
+    except OverrideParseException:  # is explained later
+        value = None
+    return value if isinstance(value, str) else given[-1].partition("=")[2]
 
 
 def _task_of_run(folder: str | None) -> str | None:

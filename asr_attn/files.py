@@ -124,6 +124,23 @@ def blaming(path: Path) -> Iterator[None]:
         raise write_error(path, error) from error
 
 
+@contextmanager
+def utf8_name(path: Path) -> Iterator[str]:
+    """Name an existing file for a library that takes UTF-8 names alone.
+
+    A name of other bytes, which Linux allows, is replaced by that of an open file descriptor.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    name = str(path)
+    if not any("\ud800" <= sign <= "\udfff" for sign in name):
+        yield name
+        return
+    with path.open("rb") as file:
+        yield f"/dev/fd/{file.fileno()}"
+
+
 def write_error(path: Path, error: OSError) -> InputError:
     """The sentence for a file that could not be written."""
     reason = _REASONS.get(error.errno or 0, error.strerror or str(error))

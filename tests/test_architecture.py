@@ -14,7 +14,7 @@ FLOORS = [
     {"audio"},
     {"models", "data", "lm"},
     {"decoding", "checkpoint"},
-    {"evaluation", "recognizer", "settings", "lm_settings", "config"},
+    {"evaluation", "recognizer", "settings", "lm_settings", "config", "overrides"},
     {"training", "cli", "commands"},
 ]
 # the few arrows between parts of one floor; what has none is independent of its neighbours

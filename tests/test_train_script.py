@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from asr_attn.errors import ConfigError
+from asr_attn.overrides import quote_paths
 from asr_attn.settings import RunConfig
 from asr_attn.training import run
 from asr_attn.training.run import RunResult
@@ -88,7 +89,7 @@ def test_processes_share_the_run_folder_that_time_names(
     monkeypatch.setattr(run, "fit", fit)
     assert train_py(*arguments) == 0
     ((folder, argv),) = found
-    assert argv[1:] == [*arguments, *([f'run_dir="{folder}"'] if shared else [])]
+    assert argv[1:] == [*quote_paths(arguments), *([f'run_dir="{folder}"'] if shared else [])]
     if shared:  # the process that Lightning starts with these arguments
         monkeypatch.setenv("LOCAL_RANK", "1")
         by_clock = False

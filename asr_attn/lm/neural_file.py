@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 
 from asr_attn.errors import CheckpointError
-from asr_attn.files import atomic_path
+from asr_attn.files import atomic_path, utf8_name
 from asr_attn.lm.neural import TrainedLm, lm_config_from_dict, make_lm
 from asr_attn.text.normalizer import NormalizerConfig
 from asr_attn.text.tokenizer import tokenizer_from_dict
@@ -137,7 +137,7 @@ def _assemble(
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Description and weights of a model file."""
     try:
-        with safetensors.safe_open(str(path), framework="pt") as file:
+        with utf8_name(path) as name, safetensors.safe_open(name, framework="pt") as file:
             metadata = file.metadata() or {}
             if _KEY not in metadata:
                 found = "a recogniser" if _RECOGNISER_KEY in metadata else "a file of another kind"
@@ -145,7 +145,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
                     f"{path}: is {found}, not a language model of asr_attn; train one with {_TRAIN}"
                 )
             description = json.loads(metadata[_KEY])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except PermissionError as error:
         raise CheckpointError(
             f"{path}: cannot be read: permission denied; ask its owner for access"

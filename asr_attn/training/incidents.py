@@ -35,7 +35,8 @@ def report(trainer: pl.Trainer, kind: str, sentence: str, **facts: Any) -> None:
     }
     folder = Path(getattr(trainer.checkpoint_callback, "folder", trainer.default_root_dir))
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / INCIDENTS_FILE).open("a", encoding="utf-8") as file:
+    # names of files may be no UTF-8: they become escapes of JSON
+    with (folder / INCIDENTS_FILE).open("a", encoding="utf-8", errors="backslashreplace") as file:
         file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 

@@ -44,12 +44,15 @@ class PatientMlflow(MLFlowLogger):
             note(f"logger.mlflow: {_sentence(error)}; the end of the run is not marked there")
 
 
-def reach_loggers(config: LoggerConfig) -> None:
-    """Make sure that the services that get figures take them, before a run begins.
+def reach_loggers(config: LoggerConfig, folder: Path) -> None:
+    """Make sure that what gets figures takes them, before a run begins in ``folder``.
 
     Raises:
-        ConfigError: a package is missing, a server does not answer, or nobody is logged in.
+        ConfigError: a package is missing, a server does not answer, nobody is logged in, or
+            TensorBoard has no name for the folder.
     """
+    if config.tensorboard:
+        _refuse_undecodable(folder)
     if config.mlflow is not None:
         client = _package("mlflow", "mlflow.tracking").MlflowClient
         for name, value in _PATIENCE.items():
@@ -68,6 +71,17 @@ def reach_loggers(config: LoggerConfig) -> None:
                 "WANDB_MODE=offline and send the figures later by `wandb sync`, or leave "
                 "logger.wandb out"
             ) from error
+
+
+def _refuse_undecodable(folder: Path) -> None:
+    """Refuse a folder whose name is not UTF-8: TensorBoard cannot write to it."""
+    try:
+        str(folder).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"logger.tensorboard: cannot write to {folder}, a name that is not UTF-8; choose "
+            "another run_dir, or set logger.tensorboard=false"
+        ) from error
 
 
 def _mlflow_advice(error: Exception) -> str:

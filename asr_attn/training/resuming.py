@@ -9,6 +9,7 @@ from typing import Any
 
 from asr_attn.config import CONFIG_FILE, save_settings
 from asr_attn.errors import ConfigError, InputError
+from asr_attn.shell import setting
 from asr_attn.training.checkpoints import RESUME_FILE, check_resume_file
 from asr_attn.training.processes import note
 from asr_attn.training.trainer import C, with_precision
@@ -97,7 +98,7 @@ def _check_places(config: C, folder: Path) -> None:
             if name is not None and not Path(name).is_file():
                 raise InputError(
                     f"{key}={name}: there is no such file; if the data was moved, name its new "
-                    f"place, as in resume={folder} {key}=PATH"
+                    f"place, as in {setting('resume', folder)} {key}=PATH"
                 )
 
 

@@ -15,6 +15,7 @@ from asr_attn.config import CONFIG_FILE
 from asr_attn.errors import ConfigError
 from asr_attn.files import blaming, claim_folder, claim_next_free, remove_scratch
 from asr_attn.lm.neural_file import LM_FILE
+from asr_attn.shell import setting
 from asr_attn.training.checkpoints import BEST_FOLDER, RESUME_FILE
 from asr_attn.training.loggers import reach_loggers
 from asr_attn.training.processes import note
@@ -62,7 +63,7 @@ def own_folder(config: C, renamed: Callable[[Path], None] | None = None) -> Iter
     if not is_main_process(config.trainer):
         yield folder
         return
-    reach_loggers(config.logger)
+    reach_loggers(config.logger, folder)
     with run_lock(folder) if config.resume else new_run_folder(folder, renamed) as held:
         yield folder if held is None else held
 
@@ -138,7 +139,7 @@ def _refuse_taken(folder: Path) -> None:
     if (folder / CONFIG_FILE).exists():
         raise ConfigError(
             f"run_dir={folder}: holds a run already; choose another folder, or go on with that "
-            f"run by resume={folder}"
+            f"run by {setting('resume', folder)}"
         )
     try:
         names = sorted(path.name for path in folder.iterdir())

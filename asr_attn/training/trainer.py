@@ -21,6 +21,7 @@ from asr_attn.errors import ConfigError, InputError, is_out_of_memory
 from asr_attn.lm_settings import LmRunConfig
 from asr_attn.nn.precision import bfloat16_pays
 from asr_attn.settings import LoggerConfig, RunConfig, TrainerConfig
+from asr_attn.shell import setting
 from asr_attn.training.checkpoints import RESUME_FILE, AtomicCheckpointIO, StopRequested
 from asr_attn.training.loggers import make_loggers
 from asr_attn.training.processes import end_other_processes
@@ -135,13 +136,14 @@ def failures_explained(trainer: pl.Trainer, folder: Path) -> Iterator[None]:
         if _disk_is_full(error):
             saved = " (what was saved last is whole)" if (folder / RESUME_FILE).exists() else ""
             raise InputError(
-                f"{folder}: the disk is full; free some space, then go on with resume={folder}"
+                f"{folder}: the disk is full; free some space, then go on with "
+                + setting("resume", folder)
                 + saved
             ) from error
         if is_out_of_memory(error):
             raise InputError(
                 f"there is too little memory, and not for a batch alone; give it more, then go on "
-                f"with resume={folder}, or make the model smaller"
+                f"with {setting('resume', folder)}, or make the model smaller"
             ) from error
         raise
     finally:

@@ -7,6 +7,7 @@ import lightning.pytorch as pl
 from asr_attn.data.batches import Batch
 from asr_attn.data.datamodule import SpeechData, listed_faults, one_each
 from asr_attn.errors import AudioError
+from asr_attn.shell import setting
 from asr_attn.training.incidents import report
 from asr_attn.training.processes import any_process, of_all_processes, stop_together
 
@@ -87,7 +88,7 @@ def _too_many(trainer: pl.Trainer, split: str, faults: list[tuple[str, str]]) ->
     return AudioError(
         f"{len(faults)} of {size} recordings of the {split} set turned out to be unreadable, more "
         f"than the {data.may_lose(split)} that data.loading.unreadable={data.loading.unreadable:g} "
-        f"allows; mend them, then go on with resume={trainer.default_root_dir}:"
+        f"allows; mend them, then go on with {setting('resume', trainer.default_root_dir)}:"
         + listed_faults(faults)
     )
 

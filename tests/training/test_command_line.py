@@ -1,6 +1,7 @@
 """``python train.py`` as a user runs it: train, interrupt, resume, evaluate."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -8,6 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
+
+from asr_attn.checkpoint import load_model
+from asr_attn.config import load_settings
+from tests.training.conftest import copied
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = [
@@ -33,7 +38,7 @@ TINY = [
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one child")
 def test_train_interrupt_resume_evaluate(tones: Path, tmp_path: Path) -> None:
     manifest = tones / "train.jsonl"
-    run = tmp_path / "run"
+    run = tmp_path / "é = (1), it's #&"
     command = [sys.executable, str(ROOT / "train.py")]
     files = [f"data.{split}={manifest}" for split in ("train", "dev", "test")]
     process = subprocess.Popen(
@@ -50,7 +55,7 @@ def test_train_interrupt_resume_evaluate(tones: Path, tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 130, stderr
-    assert f"go on with: python train.py resume={run}" in stdout
+    assert f"go on with: python train.py {shlex.quote(f'resume={run}')}\n" in stdout
     assert "Traceback" not in stderr
 
     refused = subprocess.run(
@@ -59,8 +64,14 @@ def test_train_interrupt_resume_evaluate(tones: Path, tmp_path: Path) -> None:
     assert refused.returncode == 2
     assert "optimizer.lr: a resumed run keeps its settings" in refused.stderr
 
+    advice = stdout.rpartition("python train.py ")[2]
     resumed = subprocess.run(
-        [*command, f"resume={run}"], capture_output=True, text=True, check=False, cwd=tmp_path
+        f"{shlex.join(command)} {advice}",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
     )
     assert resumed.returncode == 0, resumed.stderr
     assert "epoch 6/6" in resumed.stderr
@@ -130,3 +141,33 @@ def test_a_terminal_that_closes_leaves_a_run_to_resume(tones: Path, tmp_path: Pa
         check=False,
     )
     assert resumed.returncode == 0, resumed.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere all names are Unicode")
+def test_a_folder_whose_name_no_encoding_has_is_trained_in(tones: Path, tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff \xe4\xb8\xad=1"))
+    manifest = copied(tones, folder)
+    short = ["trainer.max_epochs=1", "trainer.check_val_every_n_epoch=1"]
+    files = [f"data.{split}={manifest}" for split in ("train", "dev", "test")]
+    command = [sys.executable, str(ROOT / "train.py"), *TINY, *short]
+    trained = subprocess.run(
+        [*command, *files, f"run_dir={folder / 'run'}"],
+        capture_output=True,
+        check=False,
+        env=os.environ | {"PYTHONIOENCODING": "cp1252"},
+    )
+    assert trained.returncode == 0, trained.stderr
+    assert b"\\udcff \\u4e2d=1" in trained.stdout
+    assert b"WER on the test set" in trained.stdout
+    settings = load_settings(folder / "run" / "config.json")
+    assert settings.data.train == str(manifest)
+    assert load_model(folder / "run").info["seed"] == 0
+    # TensorBoard has no name for it
+    refused = subprocess.run(
+        [*command, *files, f"run_dir={folder / 'other'}", "logger.tensorboard=true"],
+        capture_output=True,
+        check=False,
+    )
+    assert refused.returncode == 2
+    assert b"set logger.tensorboard=false" in refused.stderr
+    assert not (folder / "other").exists()

@@ -147,7 +147,7 @@ def test_a_logger_whose_package_is_missing_says_so(name: str, value: str, tmp_pa
     with pytest.raises(ConfigError, match=f"logger.{name}: needs the package {name}"):
         make_loggers(config, tmp_path)
     with pytest.raises(ConfigError, match=f"logger.{name}: needs the package {name}"):
-        reach_loggers(config)
+        reach_loggers(config, Path())
 
 
 def test_loggers_are_those_that_are_asked_for(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_the_real_mlflow(
         monkeypatch.setenv(name, loggers._PATIENCE[name])
     began = time.monotonic()
     with pytest.raises(ConfigError, match=r"logger\.mlflow=http://localhost:9: cannot be used"):
-        reach_loggers(LoggerConfig(mlflow="http://localhost:9"))
+        reach_loggers(LoggerConfig(mlflow="http://localhost:9"), Path())
     assert time.monotonic() - began < 60
     database = LoggerConfig(tensorboard=False, mlflow="sqlite:///mlruns.db")
     assert fit(replace(steady, logger=database)).dev_wer is not None
@@ -178,4 +178,4 @@ def test_the_real_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steady:
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     config = LoggerConfig(tensorboard=False, wandb="speech")
     with pytest.raises(ConfigError, match=r"logger\.wandb=speech: .*log in"):
-        reach_loggers(config)
+        reach_loggers(config, Path())
