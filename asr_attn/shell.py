@@ -8,8 +8,8 @@ import shlex
 def shell_argument(text: str) -> str:
     r"""Quote one argument of a command line for the shell of this system.
 
-    On POSIX systems the bytes of a name that is not UTF-8 are written as ``$'...\xff'``, which bash,
-    zsh and ksh read.
+    On POSIX systems the bytes of a name that is not UTF-8 become ``$'...\xff'``, which bash, zsh
+    and ksh read.
     """
     if os.name == "nt":
         plain = re.fullmatch(r"[\w@%+=:./\\-]+", text)

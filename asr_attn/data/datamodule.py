@@ -20,6 +20,7 @@ from asr_attn.data.planning import (
     plan_batches,
     plan_examples,
 )
+from asr_attn.data.workers import packed, unpacked, workers_explained
 from asr_attn.errors import AudioError, ConfigError, InputError
 
 SHOWN = 10
@@ -109,14 +110,17 @@ class ResumableLoader(DataLoader[Batch]):
             sampler=self._from,
             num_workers=workers,
             generator=torch.Generator(),
+            collate_fn=packed if workers else None,
         )
         self._given = 0
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         self._given = self._from.start
-        for batch in super().__iter__():
+        with workers_explained(self.num_workers):
+            batches = super().__iter__()
+        for batch in batches:
             self._given += 1
-            yield batch
+            yield unpacked(batch) if self.num_workers else batch
 
     def state_dict(self) -> dict[str, Any]:
         """Batches given so far in this epoch."""

@@ -26,6 +26,7 @@ PATHS = {
 """Settings that name files or folders."""
 RESUME_MAY_CHANGE = {
     *PATHS - {"start_from"},
+    "data.loading.workers",
     "logger",
     *(
         f"trainer.{name}"

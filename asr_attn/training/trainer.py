@@ -17,6 +17,7 @@ import torch
 from hydra.utils import instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+from asr_attn.data.workers import dead_worker, worker_died
 from asr_attn.errors import ConfigError, InputError, is_out_of_memory
 from asr_attn.lm_settings import LmRunConfig
 from asr_attn.nn.precision import bfloat16_pays
@@ -113,7 +114,7 @@ def _lightning_trainer(config: TrainerConfig, **options: Any) -> pl.Trainer:
 
 @contextmanager
 def failures_explained(trainer: pl.Trainer, folder: Path) -> Iterator[None]:
-    """Around training: says what to do about a full disk and about too little memory.
+    """Around training: says what to do about a full disk, too little memory, and a dead worker.
 
     Processes that wait for one that fails here are ended.
 
@@ -133,6 +134,8 @@ def failures_explained(trainer: pl.Trainer, folder: Path) -> Iterator[None]:
         raise
     except Exception as error:
         end_other_processes(trainer)
+        if isinstance(error, ConfigError):
+            raise
         if _disk_is_full(error):
             saved = " (what was saved last is whole)" if (folder / RESUME_FILE).exists() else ""
             raise InputError(
@@ -140,6 +143,10 @@ def failures_explained(trainer: pl.Trainer, folder: Path) -> Iterator[None]:
                 + setting("resume", folder)
                 + saved
             ) from error
+        if worker_died(error):
+            advice = f"go on with {setting('resume', folder)}"
+            saved = (folder / RESUME_FILE).exists()
+            raise dead_worker(advice if saved else f"nothing was saved yet; {advice}") from error
         if is_out_of_memory(error):
             raise InputError(
                 f"there is too little memory, and not for a batch alone; give it more, then go on "
