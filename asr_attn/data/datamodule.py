@@ -20,7 +20,7 @@ from asr_attn.data.planning import (
     plan_batches,
     plan_examples,
 )
-from asr_attn.data.workers import packed, unpacked, workers_explained
+from asr_attn.data.workers import packed, through_pipes, unpacked, workers_explained
 from asr_attn.errors import AudioError, ConfigError, InputError
 
 SHOWN = 10
@@ -110,7 +110,7 @@ class ResumableLoader(DataLoader[Batch]):
             sampler=self._from,
             num_workers=workers,
             generator=torch.Generator(),
-            collate_fn=packed if workers else None,
+            collate_fn=packed if through_pipes(workers) else None,
         )
         self._given = 0
 
@@ -120,7 +120,7 @@ class ResumableLoader(DataLoader[Batch]):
             batches = super().__iter__()
         for batch in batches:
             self._given += 1
-            yield unpacked(batch) if self.num_workers else batch
+            yield unpacked(batch)
 
     def state_dict(self) -> dict[str, Any]:
         """Batches given so far in this epoch."""

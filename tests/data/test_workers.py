@@ -37,11 +37,12 @@ def dataset(recordings: Path) -> UtteranceBatches:
 
 @pytest.fixture
 def no_shared_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if there were no shared memory for tensors; workers are forked, and have it from here."""
+    """A container's shared memory, with no room for a tensor; forked workers have it from here."""
 
     def refuse(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "no room for a tensor")
 
+    monkeypatch.setattr(workers, "_room", lambda: float(64 << 20))
     table = ForkingPickler._extra_reducers
     monkeypatch.setattr(ForkingPickler, "_extra_reducers", table | {torch.Tensor: refuse})
 
@@ -61,6 +62,13 @@ def test_workers_give_the_same_batches_without_shared_memory(dataset: UtteranceB
         assert (ours.texts, ours.ids) == (others.texts, others.ids)
         assert [list(fault) for fault in ours.faults] == [list(fault) for fault in others.faults]
     assert found[1].faults[0][0] == "u4"
+
+
+def test_shared_memory_is_used_where_there_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    for room, pipes in ((64 << 20, True), (1 << 30, False), (np.inf, False)):
+        monkeypatch.setattr(workers, "_room", lambda room=room: float(room))
+        assert workers.through_pipes(4) is pipes
+        assert not workers.through_pipes(0)
 
 
 def test_other_datasets_pass_as_they_are() -> None:
