@@ -181,6 +181,26 @@ class SpeechData(pl.LightningDataModule):
         share = self.loading.unreadable
         return min(max(1, int(share * size)), size - 1) if share else 0
 
+    def too_many(self, split: str, faults: Sequence[tuple[str, str]], advice: str) -> AudioError:
+        """The error for more unreadable utterances than ``data.loading.unreadable`` allows."""
+        return AudioError(
+            f"{len(faults)} of {len(getattr(self, split))} recordings of the {split} set turned "
+            f"out to be unreadable, more than the {self.may_lose(split)} that "
+            f"data.loading.unreadable={self.loading.unreadable:g} allows; {advice}:"
+            + listed_faults(faults)
+        )
+
+    def lose(self, split: str, faults: Sequence[tuple[str, str]]) -> None:
+        """Remember what was found to be unreadable before the training; it is told when it begins.
+
+        Raises:
+            AudioError: it is too much.
+        """
+        self.unreadable[split] = one_each([*self.unreadable[split], *faults])
+        if len(self.unreadable[split]) > self.may_lose(split):
+            advice = "mend them or take them out of the manifest"
+            raise self.too_many(split, self.unreadable[split], advice)
+
     def note_faults(self, split: str, batch: Batch) -> None:
         """Remember what a batch of ``train`` or ``dev`` lacks."""
         # torch's loader has made lists of them
@@ -219,7 +239,7 @@ class SpeechData(pl.LightningDataModule):
         """Locate words by pauses (see ``audio.pauses``); the number of utterances it worked for.
 
         Raises:
-            AudioError: some utterances cannot be read.
+            AudioError: more utterances cannot be read than ``data.loading.unreadable`` allows.
         """
         faults = []
         for utterance in self.train:
@@ -232,11 +252,7 @@ class SpeechData(pl.LightningDataModule):
             boundaries = word_boundaries_by_pauses(samples, self.sample_rate, words)
             if boundaries is not None:
                 self.cuts[utterance.id] = boundaries
-        if faults:
-            raise AudioError(
-                f"{len(faults)} of {len(self.train)} training utterances cannot be read; mend them "
-                f"or take them out of the manifest:{listed_faults(faults)}"
-            )
+        self.lose("train", faults)
         return len(self.cuts)
 
     def plan(self, epoch: int, world_size: int = 1) -> TrainingBatches:

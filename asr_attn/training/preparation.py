@@ -14,7 +14,7 @@ from asr_attn.checkpoint import TrainedModel
 from asr_attn.data.batches import pad_waveforms, read_utterance
 from asr_attn.data.digits import make_digits
 from asr_attn.data.manifest import Manifest, Utterance
-from asr_attn.errors import ConfigError, InputError, ManifestError
+from asr_attn.errors import AudioError, ConfigError, InputError, ManifestError
 from asr_attn.models.asr import AsrModel
 from asr_attn.settings import DataConfig, RunConfig
 from asr_attn.text.build import build_tokenizer
@@ -136,30 +136,19 @@ def make_network(config: RunConfig, tokens: int) -> AsrModel:
         raise ConfigError(f"model: {error}") from error
 
 
-def new_model(
-    config: RunConfig, train: Sequence[Utterance], statistics: bool = True
-) -> TrainedModel:
-    """A network with random weights, for the texts and the sound of the training set.
+def new_model(config: RunConfig, train: Sequence[Utterance]) -> TrainedModel:
+    """A network with random weights, for the texts of the training set.
+
+    Its features have no statistics yet (see ``learn_statistics``).
 
     Args:
         config: settings of the run.
         train: training utterances.
-        statistics: compute feature statistics; not needed when weights are loaded afterwards.
     """
     tokenizer = None if config.resume is None else _resumed_tokenizer(Path(config.resume))
     if tokenizer is None:
         tokenizer = build_tokenizer(config.tokenizer, [u.text for u in train])
     network = make_network(config, len(tokenizer))
-    if statistics:
-        random = np.random.default_rng(config.seed)
-        batches, seconds = [], 0.0
-        for i in random.permutation(len(train)):
-            if seconds > STATISTICS_SECONDS:
-                break
-            utterance = train[int(i)]
-            batches.append(pad_waveforms([read_utterance(utterance, config.features.sample_rate)]))
-            seconds += utterance.duration
-        network.features.fit(batches)
     return TrainedModel(
         network,
         config.features,
@@ -168,6 +157,36 @@ def new_model(
         config.tokenizer.normalizer,
         facts_of(config, train),
     )
+
+
+def learn_statistics(
+    model: TrainedModel, train: Sequence[Utterance], seed: int
+) -> list[tuple[str, str]]:
+    """Compute the mean and deviation of a model's features from training utterances.
+
+    Args:
+        model: new.
+        train: training utterances; of many, some are drawn.
+        seed: of the draw.
+
+    Returns:
+        The ids of those of them that cannot be read, and why; the others count.
+    """
+    batches, faults, seconds = [], [], 0.0
+    for i in np.random.default_rng(seed).permutation(len(train)):
+        if seconds > STATISTICS_SECONDS:
+            break
+        utterance = train[int(i)]
+        try:
+            samples = read_utterance(utterance, model.features.sample_rate)
+        except AudioError as error:
+            faults.append((utterance.id, str(error)))
+            continue
+        batches.append(pad_waveforms([samples]))
+        seconds += utterance.duration
+    if batches:
+        model.network.features.fit(batches)
+    return faults
 
 
 def _resumed_tokenizer(folder: Path) -> Tokenizer | None:

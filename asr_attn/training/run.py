@@ -24,7 +24,7 @@ from asr_attn.training.faults import check_data, check_noise, notes_on_data
 from asr_attn.training.finish import average_best, errors_on
 from asr_attn.training.health import AttentionMonitor
 from asr_attn.training.loggers import begin_runs
-from asr_attn.training.preparation import load_data, load_manifest, new_model
+from asr_attn.training.preparation import learn_statistics, load_data, load_manifest, new_model
 from asr_attn.training.processes import note
 from asr_attn.training.resuming import check_saved_state, resumed_settings
 from asr_attn.training.run_folder import (
@@ -183,21 +183,6 @@ def set_up(config: RunConfig) -> tuple[RecognizerTask, SpeechData]:
     train, dev, test = load_data(config.data, config.tokenizer.normalizer)
     check_data(train, dev, config.data, config.trainer.devices * config.trainer.num_nodes, test)
     check_noise(config.augmentation, len(train))
-    torch.manual_seed(config.seed)
-    new = config.resume is None
-    if new and config.start_from is not None and config.start_with == "model":
-        model = started_model(config, train)
-    else:
-        model = new_model(config, train, statistics=new and config.start_from is None)
-        if new and config.start_from is not None:
-            model = with_encoder_of_start(model, config)
-    if not all(buffer.isfinite().all() for buffer in model.network.features.buffers()):
-        raise InputError(
-            f"{config.data.train}: the sound of some recordings is far beyond full scale, so that "
-            "its mean over all of them is not finite; find them by asr-attn data check"
-        )
-    for sentence in notes_on_data(train, [*dev, *test], model, config.augmentation):
-        note(sentence)
     data = SpeechData(
         train,
         dev,
@@ -207,6 +192,23 @@ def set_up(config: RunConfig) -> tuple[RecognizerTask, SpeechData]:
         config.seed,
         config.trainer.max_epochs,
     )
+    torch.manual_seed(config.seed)
+    new = config.resume is None
+    if new and config.start_from is not None and config.start_with == "model":
+        model = started_model(config, train)
+    else:
+        model = new_model(config, train)
+        if new and config.start_from is not None:
+            model = with_encoder_of_start(model, config)
+        elif new:
+            data.lose("train", learn_statistics(model, train, config.seed))
+    if not all(buffer.isfinite().all() for buffer in model.network.features.buffers()):
+        raise InputError(
+            f"{config.data.train}: the sound of some recordings is far beyond full scale, so that "
+            "its mean over all of them is not finite; find them by asr-attn data check"
+        )
+    for sentence in notes_on_data(train, [*dev, *test], model, config.augmentation):
+        note(sentence)
     if config.data.loading.cut_at_pauses and not config.resume:
         located = data.cut_at_pauses()
         note(f"words located by pauses: {located} of {len(train)} utterances")

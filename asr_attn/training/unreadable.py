@@ -5,7 +5,7 @@ from typing import Any, cast
 import lightning.pytorch as pl
 
 from asr_attn.data.batches import Batch
-from asr_attn.data.datamodule import SpeechData, listed_faults, one_each
+from asr_attn.data.datamodule import SpeechData, one_each
 from asr_attn.errors import AudioError
 from asr_attn.shell import setting
 from asr_attn.training.incidents import report
@@ -83,14 +83,8 @@ def _tell(trainer: pl.Trainer, split: str, name: str, reason: str) -> None:
 
 
 def _too_many(trainer: pl.Trainer, split: str, faults: list[tuple[str, str]]) -> AudioError:
-    data = _data_of(trainer)
-    size = len(getattr(data, split))
-    return AudioError(
-        f"{len(faults)} of {size} recordings of the {split} set turned out to be unreadable, more "
-        f"than the {data.may_lose(split)} that data.loading.unreadable={data.loading.unreadable:g} "
-        f"allows; mend them, then go on with {setting('resume', trainer.default_root_dir)}:"
-        + listed_faults(faults)
-    )
+    advice = f"mend them, then go on with {setting('resume', trainer.default_root_dir)}"
+    return _data_of(trainer).too_many(split, faults, advice)
 
 
 def _data_of(trainer: pl.Trainer) -> SpeechData:

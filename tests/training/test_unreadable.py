@@ -9,6 +9,7 @@ import torch
 
 from asr_attn.data.batches import Batch
 from asr_attn.data.datamodule import SpeechData
+from asr_attn.data.manifest import read_manifest, write_manifest
 from asr_attn.errors import AudioError
 from asr_attn.settings import RunConfig
 from asr_attn.training.run import fit, set_up
@@ -148,19 +149,58 @@ def test_validation_goes_on_without_what_cannot_be_read(
         fit(replace(breaking(2, 3, 4, split="dev"), run_dir=config.run_dir + "2"))
 
 
-def test_what_is_read_before_the_training_is_listed_whole(
-    steady: RunConfig, tones: Path, tmp_path: Path
-) -> None:
-    manifest = copied(tones, tmp_path / "data")
-    data = replace(steady.data, train=str(manifest))
-    _, speech = set_up(replace(steady, data=data))
-    for number in (1, 4):
+def damage(manifest: Path, *numbers: int) -> None:
+    """Put what cannot be used into recordings, behind headers that are whole."""
+    for number in numbers:
         path = manifest.with_name(f"{number}.wav")
         samples, _ = soundfile.read(path)
         samples[100] = float("nan")
         soundfile.write(path, samples, RATE, subtype="FLOAT")
-    with pytest.raises(AudioError, match=r"(?s)2 of 8 .*\n  u1: .*\n  u4: "):
-        speech.cut_at_pauses()
+
+
+@pytest.mark.parametrize("normalization", ["global", "utterance"])
+def test_what_is_read_before_the_training_counts_too(
+    steady: RunConfig,
+    tones: Path,
+    tmp_path: Path,
+    normalization: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    manifest = copied(tones, tmp_path / "data")
+    damage(manifest, 4)
+    loading = replace(steady.data.loading, cut_at_pauses=True, batch_seconds=100.0)
+    config = replace(
+        steady,
+        data=replace(steady.data, train=str(manifest), loading=loading),
+        features=replace(steady.features, normalization=normalization),
+    )
+    result = fit(config)
+    assert result.dev_wer is not None
+    (row,) = incidents(Path(config.run_dir))
+    assert (row["kind"], row["split"], row["utterances"]) == ("unreadable", "train", ["u4"])
+    assert capsys.readouterr().err.count("u4") == 1
+    # the statistics are those of the others
+    others = tmp_path / "data" / "others.jsonl"
+    write_manifest(others, [u for u in read_manifest(manifest) if u.id != "u4"])
+    task, _ = set_up(replace(config, data=replace(config.data, train=str(others))))
+    lacking, _ = set_up(config)
+    for ours, wanted in zip(lacking.network.features.buffers(), task.network.features.buffers()):
+        torch.testing.assert_close(ours, wanted, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_too_much_that_is_found_before_the_training_is_listed_whole(
+    steady: RunConfig, tones: Path, tmp_path: Path, cut: bool
+) -> None:
+    manifest = copied(tones, tmp_path / "data")
+    config = replace(steady, data=replace(steady.data, train=str(manifest)))
+    _, speech = set_up(config)
+    damage(manifest, 1, 4)
+    with pytest.raises(
+        AudioError, match=r"(?s)2 of 8 .* than the 1 .*mend them or take.*\n  u[14]: .*\n  u[14]: "
+    ):
+        speech.cut_at_pauses() if cut else set_up(config)
+    assert not Path(config.run_dir).exists()
 
 
 def test_a_recording_is_one_however_often_and_however_it_is_met(
