@@ -28,6 +28,7 @@ from asr_attn.config import (
     task_of,
     written_name,
 )
+from asr_attn.effects import refuse_contradictions, without_effect
 from asr_attn.errors import ConfigError, InputError
 from asr_attn.files import claim_next_free, write_error
 from asr_attn.lm_settings import LmRunConfig
@@ -94,6 +95,11 @@ def _train(
     settings: RunConfig, changed: list[str], renamed: Callable[[Path], None] | None
 ) -> float | None:
     """Train a recogniser; the error rate on the validation set that its models are ranked by."""
+    if settings.resume is None:
+        refuse_contradictions(settings, changed)
+        if "LOCAL_RANK" not in os.environ:  # once for all processes
+            for sentence in without_effect(settings, changed):
+                print(f"note: {sentence}", file=sys.stderr)
     from asr_attn.training.run import fit  # Lightning takes seconds to import: not for --help
 
     result = fit(settings, changed, renamed)
@@ -129,6 +135,8 @@ def _train_lm(
     settings: LmRunConfig, changed: list[str], renamed: Callable[[Path], None] | None
 ) -> float | None:
     """Train a language model; its perplexity of a token of the validation text."""
+    if settings.resume is None:
+        refuse_contradictions(settings, changed)
     from asr_attn.training.lm_run import fit_lm
 
     result = fit_lm(settings, changed, renamed)

@@ -14,7 +14,7 @@ FLOORS = [
     {"audio"},
     {"models", "data", "lm"},
     {"decoding", "checkpoint"},
-    {"evaluation", "recognizer", "settings", "lm_settings", "config", "overrides"},
+    {"evaluation", "recognizer", "settings", "lm_settings", "config", "effects", "overrides"},
     {"training", "cli", "commands"},
 ]
 # the few arrows between parts of one floor; what has none is independent of its neighbours
@@ -22,6 +22,8 @@ BESIDE = {
     ("files", "errors"),
     ("config", "settings"),
     ("config", "lm_settings"),
+    ("effects", "settings"),
+    ("effects", "lm_settings"),
     ("lm_settings", "settings"),
     ("evaluation", "recognizer"),
     ("cli", "commands"),

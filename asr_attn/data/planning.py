@@ -83,8 +83,9 @@ class LoadingConfig:
     mixing: MixingConfig = MixingConfig()
     """New utterances from pieces of recordings."""
     unreadable: float = 0.01
-    """Share of the utterances (at least one) that may turn out to be unreadable while training
-    goes on. They are named and left out; more stop the run. 0 stops at the first."""
+    """Share of the utterances (at least one) that may turn out to be unreadable beyond their
+    headers, while training goes on or when recordings are read before it. They are named and left
+    out; more stop the run. 0 stops at the first."""
 
     def __post_init__(self) -> None:
         if self.batch_seconds <= 0 or self.workers < 0:

@@ -2,12 +2,14 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 import dacite
 from torch import Tensor
 
 from asr_attn.checkpoint import TrainedModel, load_model
 from asr_attn.data.manifest import Utterance
+from asr_attn.effects import differing
 from asr_attn.errors import CheckpointError, ConfigError, InputError
 from asr_attn.models.asr import AsrModel, ModelConfig
 from asr_attn.models.build import model_config_from_dict
@@ -42,20 +44,58 @@ def with_settings_of_start(config: RunConfig, changed: Collection[str] = ()) -> 
         named = [key for key in changed if f"{key}.".startswith("model.encoder.")]
         encoder = _changed_model(start.config, config, named).encoder
         model = replace(config.model, encoder=encoder)
-        return replace(config, features=start.features, model=model, data=data)
+        kept = replace(config, features=start.features, model=model, data=data)
+        _refuse_dropped(config, kept, changed)
+        return kept
     kind, size = start.tokenizer.KIND, len(start.tokenizer)
     sampling = config.tokenizer.sampling
     try:
         tokenizer = TokenizerConfig(kind, size if kind in SIZED else 0, sampling, start.normalizer)
     except ValueError as error:
         raise ConfigError(f"start_from={config.start_from}: {error}") from error
-    return replace(
+    kept = replace(
         config,
         features=start.features,
         model=_changed_model(start.config, config, changed),
         tokenizer=tokenizer,
         data=data,
     )
+    _refuse_dropped(config, kept, changed)
+    return kept
+
+
+def _refuse_dropped(asked: RunConfig, kept: RunConfig, changed: Collection[str]) -> None:
+    """Refuse settings that were set for this run, but are those of the model it starts from.
+
+    Those that a file of settings brings, such as ``experiment=NAME``, are told of.
+
+    Raises:
+        ConfigError: there are some.
+    """
+    wanted, given, default = asdict(asked), asdict(kept), asdict(RunConfig())
+    lost = [key for key in differing(wanted, given) if not key.startswith("start_")]
+    # data=NAME and experiment=NAME are files; of the model, what may be changed has been
+    keys = [k for k in changed if k not in ("data", "experiment") and k.split(".")[0] != "model"]
+    named = [name for name in lost if any(f"{name}.".startswith(f"{key}.") for key in keys)]
+    if named:
+        values = ", ".join(f"{key}={_value(given, key)}" for key in named)
+        raise ConfigError(
+            f"{', '.join(named)}: start_from={asked.start_from} brings its own ({values}); leave "
+            "this out, or train a new model without start_from"
+        )
+    own = set(differing(wanted, default))
+    if brought := [key for key in lost if key in own]:
+        print(
+            f"note: start_from={asked.start_from} brings its own {', '.join(brought)}; what this "
+            "run's files of settings say of them has no effect",
+            file=sys.stderr,
+        )
+
+
+def _value(settings: Any, key: str) -> Any:
+    for name in key.split("."):
+        settings = settings[name] if isinstance(settings, dict) and name in settings else None
+    return settings
 
 
 def _changed_model(start: ModelConfig, config: RunConfig, changed: Collection[str]) -> ModelConfig:

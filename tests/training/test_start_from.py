@@ -12,6 +12,8 @@ from asr_attn.errors import CheckpointError, ConfigError, InputError
 from asr_attn.models.confidence import Calibration
 from asr_attn.nn.attention import ATTENTIONS
 from asr_attn.settings import RunConfig
+from asr_attn.text.build import TokenizerConfig
+from asr_attn.text.normalizer import NormalizerConfig
 from asr_attn.training.preparation import new_model
 from asr_attn.training.run import fit, set_up
 from asr_attn.training.starting import with_settings_of_start
@@ -246,3 +248,42 @@ def test_to_resume_the_start_is_not_needed(tone_config: MakeConfig, start: Path)
     assert_alike(after, before)
     assert after.tokenizer == before.tokenizer
     assert after.info["started_from"] == before.info["started_from"]
+
+
+@pytest.mark.parametrize("start_with", ["model", "encoder"])
+def test_settings_that_the_start_replaces_are_refused(
+    tone_config: MakeConfig, start: Path, start_with: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = replace(barely(tone_config(), start), start_with=start_with)
+    other = replace(config, features=replace(config.features, n_mels=12, normalization="utterance"))
+    with pytest.raises(ConfigError, match=r"^features\.n_mels: start_from=.* own \(.*n_mels=24\)"):
+        with_settings_of_start(other, ["features.n_mels"])
+    with pytest.raises(ConfigError, match=r"^features\.n_mels, features\.normalization: "):
+        with_settings_of_start(other, ["features"])
+    slower = replace(
+        config,
+        data=replace(config.data, sample_rate=4000),
+        features=replace(config.features, sample_rate=4000),
+    )
+    with pytest.raises(ConfigError, match=r"^data\.sample_rate: start_from=.*=8000"):
+        with_settings_of_start(slower, ["data.sample_rate", "seed"])
+    capsys.readouterr()
+    # of a file of settings, such as data=NAME, it is told; the same value says nothing new
+    with_settings_of_start(other, ["data", "experiment"])
+    assert "brings its own features.n_mels, features.normalization" in capsys.readouterr().err
+    with_settings_of_start(config, ["features", "features.n_mels", "data.sample_rate"])
+    assert "features" not in capsys.readouterr().err
+
+
+def test_another_tokenizer_than_that_of_the_start_is_refused(
+    tone_config: MakeConfig, start: Path
+) -> None:
+    config = barely(tone_config(), start)
+    other = replace(config, tokenizer=TokenizerConfig("bpe", 40))
+    with pytest.raises(ConfigError, match=r"^tokenizer\.name, tokenizer\.size: .*=characters"):
+        with_settings_of_start(other, ["tokenizer", "tokenizer.size"])
+    upper = replace(config.tokenizer, normalizer=NormalizerConfig(lowercase=False))
+    with pytest.raises(ConfigError, match=r"^tokenizer\.normalizer\.lowercase: "):
+        with_settings_of_start(replace(config, tokenizer=upper), ["tokenizer.normalizer.lowercase"])
+    taken = replace(other, start_with="encoder")
+    assert with_settings_of_start(taken, ["tokenizer"]).tokenizer == other.tokenizer
