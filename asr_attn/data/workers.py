@@ -10,9 +10,11 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from asr_attn.data.batches import Batch
 from asr_attn.errors import ConfigError, InputError
@@ -32,19 +34,28 @@ def through_pipes(workers: int) -> bool:
     return workers > 0 and _room() < workers * ROOM_PER_WORKER
 
 
+class PackedBatch(NamedTuple):
+    """A ``Batch`` whose tensors are arrays, as a worker sends it through a pipe."""
+
+    waveforms: NDArray[np.float32]
+    lengths: NDArray[np.int64]
+    texts: list[str]
+    ids: list[str]
+    faults: tuple[tuple[str, str], ...]
+
+
 def packed(item: Any) -> Any:
-    """A batch whose tensors are arrays, as a worker sends it; anything else as it is."""
+    """Pack a batch; anything else stays as it is."""
     if not isinstance(item, Batch):
         return item
-    return item._replace(waveforms=item.waveforms.numpy(), lengths=item.lengths.numpy())
+    return PackedBatch(item.waveforms.numpy(), item.lengths.numpy(), *item[2:])
 
 
 def unpacked(item: Any) -> Any:
-    """The batch that ``packed`` was given."""
-    if not isinstance(item, Batch) or isinstance(item.waveforms, torch.Tensor):
+    """The batch that ``packed`` was given; anything else as it is."""
+    if not isinstance(item, PackedBatch):
         return item
-    waveforms, lengths = (torch.from_numpy(array) for array in (item.waveforms, item.lengths))
-    return item._replace(waveforms=waveforms, lengths=lengths)
+    return Batch(torch.from_numpy(item.waveforms), torch.from_numpy(item.lengths), *item[2:])
 
 
 @contextmanager

@@ -145,8 +145,9 @@ def failures_explained(trainer: pl.Trainer, folder: Path) -> Iterator[None]:
             ) from error
         if worker_died(error):
             advice = f"go on with {setting('resume', folder)}"
-            saved = (folder / RESUME_FILE).exists()
-            raise dead_worker(advice if saved else f"nothing was saved yet; {advice}") from error
+            if not (folder / RESUME_FILE).exists():
+                advice = f"nothing was saved yet; {advice}"
+            raise dead_worker(advice) from error
         if is_out_of_memory(error):
             raise InputError(
                 f"there is too little memory, and not for a batch alone; give it more, then go on "
