@@ -74,7 +74,8 @@ class LoadingConfig:
     """Most seconds of speech as recorded in a batch, padding included; the pauses put between
     joined pieces, and playing slower, come on top."""
     workers: int = 0
-    """Processes that read audio; 0 reads in the training process, best on few cores."""
+    """Processes that read audio; 0 reads in the training process, best on few cores. The batches
+    are the same, so that a resumed run may have another number."""
     cut_at_pauses: bool = False
     """Locate the words of the training set by the pauses between them, where there is one after
     each, so that utterances can be cut and mixed from the start."""
