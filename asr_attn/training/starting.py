@@ -85,10 +85,9 @@ def _refuse_dropped(asked: RunConfig, kept: RunConfig, changed: Collection[str])
         )
     own = set(differing(wanted, default))
     if brought := [key for key in lost if key in own]:
-        print(
-            f"note: start_from={asked.start_from} brings its own {', '.join(brought)}; what this "
-            "run's files of settings say of them has no effect",
-            file=sys.stderr,
+        note(
+            f"start_from={asked.start_from} brings its own {', '.join(brought)}; what this "
+            "run's files of settings say of them has no effect"
         )
 
 
