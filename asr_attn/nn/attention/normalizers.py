@@ -106,12 +106,20 @@ NORMALIZERS: dict[str, Normalizer] = {
 """Name of a normaliser: its function."""
 
 
+FIRST_WINDOW = 400
+"""Memory steps that the first window holds at least: 16 to 24 s at the usual 40 to 60 ms a step."""
+
+
 def window_around(previous: Tensor, back: int, ahead: int) -> Tensor:
     """Where a window around the last position lets attention look (Chorowski et al. 2015).
 
+    Before the first step the position is the start of the memory. It is not known yet where speech
+    begins, so the window then reaches ``FIRST_WINDOW`` steps ahead, past any usual silence at the
+    start. Without a bound, little weights on each step of a long recording sum to more than the
+    weight on its first word, and the median jumps minutes ahead.
+
     Args:
-        previous: (B, H, S) weights of the step before; all zero before the first step, when
-            everything may be looked at.
+        previous: (B, H, S) weights of the step before; all zero before the first step.
         back: steps before the median of the last weights that may be attended to.
         ahead: steps after it.
 
@@ -121,5 +129,5 @@ def window_around(previous: Tensor, back: int, ahead: int) -> Tensor:
     half = previous.sum(dim=-1, keepdim=True) / 2
     median = (previous.cumsum(dim=-1) < half).sum(dim=-1, keepdim=True)
     steps = torch.arange(previous.size(-1), device=previous.device)
-    inside = (steps >= median - back) & (steps <= median + ahead)
-    return inside | (half == 0)
+    reach = torch.where(half == 0, max(ahead, FIRST_WINDOW), ahead)
+    return (steps >= median - back) & (steps <= median + reach)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from asr_attn.nn.attention.normalizers import (
+    FIRST_WINDOW,
     NORMALIZERS,
     entmax15,
     sigmoid,
@@ -130,5 +131,15 @@ def test_between_two_medians_the_window_lies_around_the_first():
     assert window_around(previous, 0, 0)[0, 0].tolist() == [False, True, False, False, False]
 
 
-def test_there_is_no_window_before_the_first_step():
+def test_the_first_window_begins_at_the_start_and_is_bounded():
+    first = window_around(torch.zeros(2, 3, FIRST_WINDOW + 50), 3, 7)
+    assert first[..., : FIRST_WINDOW + 1].all()
+    assert not first[..., FIRST_WINDOW + 1 :].any()
     assert window_around(torch.zeros(2, 3, 5), 0, 0).all()
+
+
+def test_a_first_window_is_no_narrower_than_those_that_follow():
+    steps = 3 * FIRST_WINDOW
+    assert window_around(torch.zeros(1, 1, steps), 0, steps).all()
+    first = window_around(torch.zeros(1, 1, steps), 0, 2 * FIRST_WINDOW)
+    assert first.sum() == 2 * FIRST_WINDOW + 1

@@ -96,6 +96,24 @@ def test_window_holds_what_is_around_the_last_position(back, ahead, example):
         state = new
 
 
+def test_a_long_memory_is_read_from_its_start():
+    # a clear first word; all the rest is unlikely, but there is so much of it that it sums to more
+    module = make(window_back=2, window_ahead=4)
+    steps, first = 20_000, 7
+    memory = torch.zeros(1, steps, 6, dtype=torch.float64)
+    memory[0, first] = 1.0
+    query = torch.ones(1, 4, dtype=torch.float64)
+    keys = module.prepare(memory, torch.tensor([steps]))
+    state = module.initial_state(keys)
+    energies = module.score(query, keys, state)[0, 0].detach()
+    with torch.no_grad():
+        module.score.project_query.weight *= 8.0 / float(energies[first] - energies[0])
+    _, weights, state = module(query, keys, state)
+    assert weights[0, 0, first] > 0.8
+    _, weights, _ = module(query, keys, state)
+    assert weights[0, 0, first - 2 : first + 5].sum().item() == pytest.approx(1.0)
+
+
 def test_dropout_is_on_what_is_read_and_not_on_what_is_remembered(example):
     module, plain = make(dropout=0.5), make()
     keys = module.prepare(example.memory, example.lengths)
