@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 from asr_attn.audio.pauses import speech_steps
 from asr_attn.audio.reading import read_audio
 from asr_attn.audio.samples import usable_samples
+from asr_attn.audio.silence import SHORTEST, Kept, is_without_speech, without_long_silence
 from asr_attn.checkpoint import TrainedModel, load_model
 from asr_attn.data.batches import pad_waveforms
 from asr_attn.data.manifest import Utterance
 from asr_attn.data.windows import plan_in_order
+from asr_attn.decoding.checked import Checked
 from asr_attn.decoding.doubts import Doubt
 from asr_attn.decoding.hotwords import Hotword, HotwordScorer, fit_hotword
 from asr_attn.decoding.hypothesis import GREATEST, SearchConfig
-from asr_attn.decoding.recheck import Checked, checked_search
+from asr_attn.decoding.recheck import checked_search
 from asr_attn.decoding.scorers import Scorer
 from asr_attn.decoding.search import Weighted
 from asr_attn.decoding.words import TimedToken, Word, token_times, word_confidence, words_of
@@ -31,8 +33,6 @@ from asr_attn.lm.loading import load_scorer
 
 BATCH_SECONDS = 60.0
 """Audio that is recognised at once, padding included."""
-SILENCE = 1e-5
-"""Peak amplitude (full scale is 1) up to which a recording counts as silent."""
 
 AudioInput = str | Path | NDArray[np.float32] | torch.Tensor
 
@@ -48,13 +48,14 @@ class Transcript:
             natural logarithm of the model's probability of the text.
         score: what hypotheses were ranked by (length-normalised ``log_prob``).
         truncated: True when the longest permitted output was reached before the end.
-        silent: True when there was no sound to recognise.
+        silent: True when there was nothing to recognise: silence, or a steady sound, such as hum.
         parts: what each scorer of the search gave, without its weight; empty for greedy search.
         words: the words, when each was said and how sure that is.
         tokens: the tokens, and when each was said.
         confidence: mean confidence of the words; without words, that nothing was said. See
             ``Recognizer.calibrated``.
-        doubts: loops, speech left out and ends that came too soon, as attention and CTC show them.
+        doubts: loops, speech left out, ends that came too soon and words in silence, as attention
+            and CTC show them; with the words that were taken out because of it.
         notes: what was done to the sound when its file was read, to be put after its name.
         searched_again: True when the text comes from a further search, with safer settings, since
             there were more doubts of what the first one found.
@@ -183,22 +184,46 @@ class Recognizer:
         if not waveforms:
             return []
         waveforms = [usable_samples(np.asarray(waveform)) for waveform in waveforms]
-        network = self.model.network
-        device = network.ctc.weight.device
+        rate = self.sample_rate
+        found = [Transcript("", len(waveform) / rate) for waveform in waveforms]
+        heard = []
+        for i, waveform in enumerate(waveforms):
+            if is_without_speech(waveform, rate):
+                found[i] = replace(found[i], silent=True)
+            elif len(waveform) >= SHORTEST * rate:
+                heard.append(i)
+        if heard:
+            parts = [without_long_silence(waveforms[i], rate) for i in heard]
+            for i, transcript in zip(heard, self._transcribed(parts, config, nbest)):
+                found[i] = replace(transcript, duration=found[i].duration)
+        return found
+
+    def _transcribed(
+        self, parts: Sequence[Kept], config: SearchConfig, nbest: int
+    ) -> Iterator[Transcript]:
+        """Transcribe what is left of recordings, with the times of the whole ones."""
+        network, rate = self.model.network, self.sample_rate
+        device, seconds = network.ctc.weight.device, network.seconds_per_step
+        waveforms = [kept.samples for kept in parts]
         padded, lengths = pad_waveforms(waveforms)
         memory, steps = network.encode(padded.to(device), lengths.to(device))
-        rate, seconds = self.sample_rate, network.seconds_per_step
-        silent = [float(np.abs(waveform).max(initial=0.0)) <= SILENCE for waveform in waveforms]
         speech = [
-            np.zeros(count, bool) if quiet else speech_steps(waveform, rate, count, seconds)
-            for waveform, quiet, count in zip(waveforms, silent, steps.tolist())
+            speech_steps(waveform, rate, count, seconds)
+            for waveform, count in zip(waveforms, steps.tolist())
         ]
-        found = checked_search(network, memory, steps, speech, config, self._further, nbest)
-        durations = [len(waveform) / rate for waveform in waveforms]
-        return [
-            Transcript("", duration, silent=True) if quiet else self._transcript(checked, duration)
-            for checked, duration, quiet in zip(found, durations, silent)
-        ]
+        found = checked_search(
+            network,
+            self.model.tokenizer,
+            memory,
+            steps,
+            speech,
+            config,
+            self._further,
+            nbest,
+            waveforms,
+        )
+        for checked, kept in zip(found, parts):
+            yield _timed(self._transcript(checked, len(kept.samples) / rate), kept)
 
     def _search(self, beam: int | None, nbest: int) -> SearchConfig:
         """The settings of a search that finds so many hypotheses."""
@@ -297,6 +322,27 @@ def _one_thread_after_forks() -> None:
     """
     if hasattr(os, "register_at_fork"):  # not on Windows, which has no forks
         os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+
+def _timed(transcript: Transcript, kept: Kept) -> Transcript:
+    """The transcript of what is left of a recording, with times in the whole one."""
+    time = kept.time
+
+    def moved(times: tuple[float, float]) -> tuple[float, float]:
+        return time(times[0]), time(times[1])
+
+    return replace(
+        transcript,
+        words=tuple(
+            replace(w, start=time(w.start), end=time(w.end), heard=moved(w.heard))
+            for w in transcript.words
+        ),
+        tokens=tuple(
+            replace(t, ctc=t.ctc and moved(t.ctc), attention=moved(t.attention))
+            for t in transcript.tokens
+        ),
+        doubts=tuple(replace(d, start=time(d.start), end=time(d.end)) for d in transcript.doubts),
+    )
 
 
 def load(

@@ -91,10 +91,35 @@ def test_silence_and_very_short_sound(recognizer):
     assert silent == Transcript("", 1.0, silent=True)
     for samples in (1, 10, 400):
         short = recognizer.transcribe(np.full(samples, 0.1, np.float32), beam=2)
-        assert not short.silent
-        assert short.duration == samples / RATE
+        assert short == Transcript("", samples / RATE)
     assert recognizer.transcribe_samples([]) == []
     assert list(recognizer.transcribe_utterances([])) == []
+
+
+def test_steady_sounds_hold_no_words_and_do_not_change_those_of_others(recognizer, recordings):
+    time = np.arange(2 * RATE) / RATE
+    hum = (0.1 * np.sin(2 * np.pi * 50 * time)).astype(np.float32)
+    noise = np.random.default_rng(0).standard_normal(2 * RATE).astype(np.float32) / 50
+    wave = read_audio(recordings / "0.wav", RATE)
+    found = recognizer.transcribe_samples([hum, wave, noise])
+    same(found[1], recognizer.transcribe_samples([wave])[0])
+    assert found[0] == found[2] == Transcript("", 2.0, silent=True)
+
+
+def test_long_silence_changes_times_and_no_words(recognizer, recordings):
+    wave = read_audio(recordings / "0.wav", RATE)
+    before, behind = (np.zeros(seconds * RATE, np.float32) for seconds in (4, 10))
+    alone = recognizer.transcribe_samples([wave])[0]
+    found = recognizer.transcribe_samples([np.concatenate([before, wave, behind])])[0]
+    assert found.text == alone.text != ""
+    assert found.duration == pytest.approx(alone.duration + 14)
+    for one, other in zip(found.words, alone.words, strict=True):
+        assert (one.start, one.end) == pytest.approx((other.start + 4, other.end + 4), abs=1e-3)
+        assert one.heard == pytest.approx(tuple(t + 4 for t in other.heard), abs=1e-3)
+    for one, other in zip(found.tokens, alone.tokens, strict=True):
+        assert one.attention == pytest.approx(tuple(t + 4 for t in other.attention), abs=1e-3)
+    for one, other in zip(found.doubts, alone.doubts, strict=True):
+        assert (one.start, one.end) == pytest.approx((other.start + 4, other.end + 4), abs=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -37,9 +37,9 @@ order given; NAME is the path of a file, or the id of a manifest's utterance, wr
 JSON ("a\\nb.wav") where it holds line breaks, tabs or the like. The format jsonl gives
 one JSON object a line: id, audio, text, duration (seconds), score, log_prob, truncated, silent,
 confidence, words (each with its start and end in seconds, its confidence, and how far attention
-agrees with the times), doubts (loops, skips, early ends), searched_again, parts (what each scorer
-of a beam search gave) and, with --nbest, alternatives. Such a file is a manifest, to train on
-(data.also_train, data.least_confidence).
+agrees with the times), doubts (loops, skips, early ends, words in silence), searched_again, parts
+(what each scorer of a beam search gave) and, with --nbest, alternatives. Such a file is a manifest,
+to train on (data.also_train, data.least_confidence).
 
 Where attention or CTC show that words were repeated or left out, the recording is searched again
 with safer settings. Doubts that are left are told on standard error.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from asr_attn.audio.folders import find_audio
 from asr_attn.audio.reading import audio_duration
+from asr_attn.audio.silence import SHORTEST
 from asr_attn.commands.inputs import files_read
 from asr_attn.commands.line_output import InOrder, line_output
 from asr_attn.commands.searching import load_recognizer
@@ -32,10 +33,9 @@ DOUBTS = {
     "loop": "words may be written more often than they are said",
     "skip": "words may be missing",
     "early_stop": "the transcript may end too soon: words may be missing",
+    "silence": "words may be written where nothing is said",
 }
 """What is said of each kind of doubt."""
-SHORTEST = 0.1
-"""Seconds below which a recording holds no word."""
 MUCH_LONGER = 1.5
 """Recordings this many times as long as the longest of the training are warned of."""
 
@@ -136,7 +136,12 @@ def record(utterance: Utterance, transcript: "Transcript") -> dict[str, Any]:
             for word in transcript.words
         ],
         "doubts": [
-            {"kind": doubt.kind, "start": round(doubt.start, 3), "end": round(doubt.end, 3)}
+            {
+                "kind": doubt.kind,
+                "start": round(doubt.start, 3),
+                "end": round(doubt.end, 3),
+                **({"removed": doubt.removed} if doubt.removed else {}),
+            }
             for doubt in transcript.doubts
         ],
         "searched_again": transcript.searched_again,
@@ -178,13 +183,17 @@ def warn(name: str, transcript: "Transcript") -> None:
     for note in transcript.notes:
         say(f"{name} {note}")
     if transcript.silent:
-        say(f"{name} is silent; nothing to transcribe")
-    elif transcript.truncated and transcript.duration < SHORTEST:
+        say(f"{name} is silent, or one steady sound; nothing to transcribe")
+    elif transcript.duration < SHORTEST:
         say(f"{name} lasts {transcript.duration:.3f} s, too short to hold a word")
     elif transcript.truncated:
         say(f"{name}: {CUT_OFF}")
     for doubt in transcript.doubts:
-        say(f"{name}: {DOUBTS[doubt.kind]} at {doubt.start:.1f} to {doubt.end:.1f} s")
+        place = f"at {doubt.start:.1f} to {doubt.end:.1f} s"
+        if doubt.removed:
+            say(f"{name}: words were taken out where nothing is said, {place}: {doubt.removed}")
+        else:
+            say(f"{name}: {DOUBTS[doubt.kind]} {place}")
 
 
 def warn_of_long(recognizer: "Recognizer", utterances: list[Utterance]) -> None:

@@ -4,7 +4,8 @@ Decoders with attention fail in ways of their own: they write the same words aga
 out what was said, or end too soon (Chorowski et al. 2015, "Attention-based models for speech
 recognition"). The text alone does not tell, for people do repeat themselves: attention does. What
 was left out an alignment by CTC tells better, if there is one: where a text lacks words, attention
-often reads on in their place and has speech left over at the end.
+often reads on in their place and has speech left over at the end. They invent words, too, where
+nothing is said.
 
 Of several heads, those count that look elsewhere for each token: where a head looks without regard
 to the token, it does not read. How much a head reads is measured by the variance of its weights
@@ -22,6 +23,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from asr_attn.decoding.alignment import TokenSpan
+from asr_attn.decoding.silent_words import near, words_in_silence
 
 LEAST_WEIGHT = 1e-3
 """A token whose weights sum to less attends to nothing."""
@@ -41,7 +43,7 @@ class DoubtConfig:
     """It is, too, if it has moved by less than this per token: nobody speaks so fast."""
     loop_width: float = 0.25
     """Attention that is spread over more than this share of the utterance shows no loops."""
-    loop_heard: float = 0.4
+    heard: float = 0.4
     """Words that CTC gives at least this probability, a geometric mean of their tokens, are said as
     often as written: attention by content alone may look at the same place for words alike."""
     skip_seconds: float = 0.4
@@ -50,6 +52,11 @@ class DoubtConfig:
     """Most speech that may be left at the end of the sentence."""
     pace: float = 3.0
     """Both are at least this many times what attention moves on by from token to token."""
+    silence_seconds: float = 0.15
+    """What is further from any speech lies in silence."""
+    silence_share: float = 0.8
+    """A word is written in silence if this share of its attention lies there, or its alignment by
+    CTC does; unless CTC hears it, see ``heard``."""
     level: float = 0.25
     """A step is attended to if its weights sum to this share of the mean of all steps, where sums
     above 1 count as 1, so that a loop does not raise it."""
@@ -57,10 +64,10 @@ class DoubtConfig:
     def __post_init__(self) -> None:
         if self.loop_tokens < 1:
             raise ValueError(f"doubts.loop_tokens must be at least 1, not {self.loop_tokens}")
-        for name in ("loop_seconds", "skip_seconds", "stop_seconds", "pace"):
+        for name in ("loop_seconds", "skip_seconds", "stop_seconds", "pace", "silence_seconds"):
             if getattr(self, name) < 0:
                 raise ValueError(f"doubts.{name} must not be negative: {getattr(self, name)}")
-        for name in ("loop_distance", "loop_width", "loop_heard", "level"):
+        for name in ("loop_distance", "loop_width", "heard", "level", "silence_share"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(
                     f"doubts.{name} must be above 0 and at most 1, not {getattr(self, name)}"
@@ -73,17 +80,20 @@ class Doubt:
 
     Attributes:
         kind: "loop" for words that are written several times and were said once, "skip" for speech
-            that was left out, "early_stop" for speech after the end of the sentence.
+            that was left out, "early_stop" for speech after the end of the sentence, "silence" for
+            words where nothing is said.
         start: seconds from the start of the utterance.
         end: seconds; for a loop the speech that was read again and again.
         tokens: first token and that after the last; for what was left out, twice the token before
             which it belongs.
+        removed: the words that were taken out of the text, where they were written in silence.
     """
 
-    kind: Literal["loop", "skip", "early_stop"]
+    kind: Literal["loop", "skip", "early_stop", "silence"]
     start: float
     end: float
     tokens: tuple[int, int]
+    removed: str = ""
 
 
 def find_doubts(
@@ -94,8 +104,9 @@ def find_doubts(
     ctc_spans: Sequence[TokenSpan] = (),
     ctc_log_probs: NDArray[np.floating[Any]] | None = None,
     config: DoubtConfig | None = None,
+    words: Sequence[tuple[int, int]] = (),
 ) -> tuple[Doubt, ...]:
-    """Look for loops, skips and an end that came too soon.
+    """Look for loops, skips, an end that came too soon, and words where nothing is said.
 
     Args:
         tokens: U ids without start and end.
@@ -108,6 +119,8 @@ def find_doubts(
         ctc_log_probs: (U,) log-probability of each token over its span; with it, words that CTC
             hears again are no loop.
         config: settings.
+        words: first token of each word and that after its last; those that are not given are not
+            looked for in silence.
 
     Returns:
         Doubts in the order of their start.
@@ -129,9 +142,13 @@ def find_doubts(
         centres = _centres(reading)
         if _width(reading) <= config.loop_width * steps:
             doubts = _loops(np.asarray(tokens), centres, seconds_per_step, config)
-    if ctc_spans and ctc_log_probs is not None:
-        least = np.log(config.loop_heard)
-        doubts = [d for d in doubts if ctc_log_probs[slice(*d.tokens)].mean() < least]
+        if ctc_spans and ctc_log_probs is not None:
+            least = np.log(config.heard)
+            doubts = [d for d in doubts if ctc_log_probs[slice(*d.tokens)].mean() < least]
+        around = near(speech, round(config.silence_seconds / seconds_per_step))
+        places = words_in_silence(words, reading, ctc_spans, around, config.silence_share)
+        known = ctc_log_probs if ctc_spans else None
+        doubts += _in_silence(words, places, known, seconds_per_step, config)
     if ctc_spans:  # their starts alone: that of a space may stretch over words that are missing
         centres = np.array([span.start + 0.5 for span in ctc_spans])
         attended = np.isin(np.arange(steps), [span.start for span in ctc_spans])
@@ -228,6 +245,30 @@ def _repeats(tokens: NDArray[np.int_], least: int) -> list[tuple[int, int, int]]
     enough = lengths >= np.maximum(rows, least)  # a row is its period less one
     found = zip(rows[enough] + 1, starts[enough], lengths[enough])
     return [(int(period), int(start), int(length)) for period, start, length in found]
+
+
+def _in_silence(
+    words: Sequence[tuple[int, int]],
+    places: Sequence[tuple[int, int]],
+    ctc_log_probs: NDArray[np.floating[Any]] | None,
+    seconds_per_step: float,
+    config: DoubtConfig,
+) -> list[Doubt]:
+    """Words in silence, at these steps, that CTC does not hear; one doubt for each run of them."""
+    found: list[Doubt] = []
+    following = False
+    for tokens, place in zip(words, places):
+        sure = ctc_log_probs is not None and ctc_log_probs[slice(*tokens)].mean() >= np.log(
+            config.heard
+        )
+        silent = place[1] > place[0] and not sure
+        if silent:
+            start, end = (float(step) * seconds_per_step for step in place)
+            before = found.pop() if following else Doubt("silence", start, end, tokens)
+            times = min(before.start, start), max(before.end, end)
+            found.append(Doubt("silence", *times, (before.tokens[0], tokens[1])))
+        following = silent
+    return found
 
 
 def _left_out(

@@ -147,13 +147,13 @@ def _agreement(reading: Reading, groups: Sequence[tuple[int, int]]) -> list[floa
     """Share of each word's attention between the middles of the gaps that CTC leaves beside it."""
     if not reading.ctc:
         return [0.0] * len(groups)
-    weights = reading.weights.mean(axis=1, dtype=np.float64)
-    edges = word_boundaries(reading.ctc, groups, weights.shape[1])
-    mass = np.concatenate([np.zeros((len(weights), 1)), weights.cumsum(axis=1)], axis=1)
-    steps = np.arange(weights.shape[1] + 1)
+    count = reading.weights.shape[2]
+    edges = word_boundaries(reading.ctc, groups, count)
+    steps = np.arange(count + 1)
     shares = []
     for (first, last), start, end in zip(groups, edges, edges[1:]):
-        rows = mass[first:last].sum(axis=0)
+        weights = reading.weights[first:last].mean(axis=1, dtype=np.float64)
+        rows = np.concatenate([[0.0], weights.cumsum(axis=1).sum(axis=0)])
         inside = np.interp(end, steps, rows) - np.interp(start, steps, rows)
         shares.append(float(inside / rows[-1]) if rows[-1] > 0 else 0.0)
     return shares
@@ -173,7 +173,8 @@ def attention_spans(
     """
     tail = (1.0 - SPAN_SHARE) / 2
     spans = []
-    for row in weights.mean(axis=1, dtype=np.float64):
+    for heads in weights:  # one by one: of a long recording they are large
+        row = heads.mean(axis=0, dtype=np.float64)
         if row.sum() <= 0:
             spans.append((0.0, 0.0))
             continue

@@ -75,7 +75,14 @@ def _recognition(result: Evaluation) -> list[str]:
         (sum(t.silent for t in found), "silent: nothing to recognise"),
         (sum(t.truncated for t in found), "cut off at the longest permitted output"),
         (sum(t.searched_again for t in found), "searched again: words seemed repeated or left out"),
-        (sum(bool(t.doubts) for t in found), "in which words may still be repeated or left out"),
+        (
+            sum(any(not doubt.removed for doubt in t.doubts) for t in found),
+            "in which words may still be repeated, left out or written in silence",
+        ),
+        (
+            sum(any(doubt.removed for doubt in t.doubts) for t in found),
+            "from which words in silence were taken out",
+        ),
     ):
         if count:
             lines.append(f"{count} {text}")

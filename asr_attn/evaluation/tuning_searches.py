@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from asr_attn.audio.pauses import speech_steps
+from asr_attn.audio.silence import SHORTEST, is_without_speech, without_long_silence
 from asr_attn.checkpoint import TrainedModel
 from asr_attn.data.batches import pad_waveforms, read_utterance
 from asr_attn.data.manifest import Utterance
@@ -24,7 +25,7 @@ from asr_attn.decoding.scorers import Scorer
 from asr_attn.decoding.search import Weighted, search
 from asr_attn.evaluation.error_rates import count_errors
 from asr_attn.evaluation.tuning import Pool, Weights
-from asr_attn.recognizer import BATCH_SECONDS, SILENCE
+from asr_attn.recognizer import BATCH_SECONDS
 
 ASKED = 1e-6
 """A weight that changes no order, but has the scorer asked what it gives."""
@@ -48,7 +49,7 @@ class EncodedBatch:
         memory: (B, S, D) on the CPU.
         lengths: (B,) memory steps.
         speech: B times (S,) True where a step carries speech.
-        silent: B times True where there is no sound at all.
+        silent: B times True where there is no speech at all.
     """
 
     indices: tuple[int, ...]
@@ -90,10 +91,11 @@ def encode_set(
     device, seconds = network.ctc.weight.device, network.seconds_per_step
     found = []
     for batch in plan_batches([u.duration for u in utterances], BATCH_SECONDS, None):
-        waveforms = [read_utterance(utterances[i], rate) for i in batch]
+        whole = [read_utterance(utterances[i], rate) for i in batch]
+        silent = tuple(len(w) < SHORTEST * rate or is_without_speech(w, rate) for w in whole)
+        waveforms = [without_long_silence(waveform, rate).samples for waveform in whole]
         padded, lengths = pad_waveforms(waveforms)
         memory, steps = network.encode(padded.to(device), lengths.to(device))
-        silent = tuple(float(np.abs(w).max(initial=0.0)) <= SILENCE for w in waveforms)
         speech = tuple(
             np.zeros(count, bool) if quiet else speech_steps(waveform, rate, count, seconds)
             for waveform, quiet, count in zip(waveforms, silent, steps.tolist())
@@ -117,7 +119,9 @@ def transcribe_set(
     for batch in (batch for batch in batches if batch.indices):
         memory, lengths = batch.memory.to(device), batch.lengths.to(device)
         further = _further(lm, config)
-        checked = checked_search(network, memory, lengths, batch.speech, config, further)
+        checked = checked_search(
+            network, model.tokenizer, memory, lengths, batch.speech, config, further
+        )
         for i, quiet, found in zip(batch.indices, batch.silent, checked):
             texts[i] = "" if quiet else " ".join(decode(found.hypotheses[0].tokens).split())
         on_done(len(batch.indices))

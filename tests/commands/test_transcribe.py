@@ -10,6 +10,7 @@ import soundfile
 from asr_attn.checkpoint import save_model
 from asr_attn.commands.terminal import text_name
 from asr_attn.data.manifest import read_manifest
+from asr_attn.decoding.doubts import Doubt
 from asr_attn.recognizer import Recognizer, load
 
 RATE = 8000
@@ -110,16 +111,19 @@ def test_json_lines_hold_everything(asr, model_file, manifest, recordings, tmp_p
     assert len(text.read_text(encoding="utf-8").splitlines()) == 5
 
 
-def test_what_the_text_does_not_show_is_said(asr, model_file, tmp_path, monkeypatch):
+def test_what_the_text_does_not_show_is_said(asr, model_file, tmp_path, monkeypatch, make_speech):
     soundfile.write(tmp_path / "silent.wav", np.zeros(RATE), RATE)
     soundfile.write(tmp_path / "tick.wav", np.full(RATE // 20, 0.1), RATE)
-    soundfile.write(tmp_path / "long.wav", np.full(RATE, 0.1), RATE)
-    code, out, err = asr("transcribe", model_file, tmp_path / "silent.wav")
-    assert (code, out) == (0, "\n")
-    assert err == f"asr-attn: {tmp_path / 'silent.wav'} is silent; nothing to transcribe\n"
+    soundfile.write(tmp_path / "hum.wav", 0.1 * np.sin(np.arange(2 * RATE) / 20), RATE)
+    soundfile.write(tmp_path / "long.wav", make_speech(0.9, 0), RATE)
+    for name in ("silent.wav", "hum.wav"):
+        code, out, err = asr("transcribe", model_file, tmp_path / name)
+        assert (code, out) == (0, "\n")
+        nothing = "is silent, or one steady sound; nothing to transcribe"
+        assert err == f"asr-attn: {tmp_path / name} {nothing}\n"
     code, out, err = asr("transcribe", model_file, tmp_path / "tick.wav", "--beam", 3)
-    assert code == 0
-    assert len(out.splitlines()) == 1
+    assert (code, out) == (0, "\n")
+    assert err == f"asr-attn: {tmp_path / 'tick.wav'} lasts 0.050 s, too short to hold a word\n"
     transcribe = Recognizer.transcribe_samples
 
     def cut_off(self, waveforms, **options):
@@ -127,12 +131,34 @@ def test_what_the_text_does_not_show_is_said(asr, model_file, tmp_path, monkeypa
         return [dataclasses.replace(t, truncated=True) for t in found]
 
     monkeypatch.setattr(Recognizer, "transcribe_samples", cut_off)
-    code, _, err = asr("transcribe", model_file, tmp_path / "tick.wav")
-    assert code == 0
-    assert err == f"asr-attn: {tmp_path / 'tick.wav'} lasts 0.050 s, too short to hold a word\n"
     code, _, err = asr("transcribe", model_file, tmp_path / "long.wav")
     assert code == 0
     assert err.startswith(f"asr-attn: {tmp_path / 'long.wav'}: the transcript was cut off")
+
+
+def test_words_that_were_taken_out_are_said(asr, model_file, recordings, monkeypatch):
+    transcribe = Recognizer.transcribe_samples
+    doubts = (
+        Doubt("silence", 1.0, 2.5, (3, 3), removed="he said"),
+        Doubt("silence", 3.0, 4.0, (3, 5)),
+    )
+
+    def with_doubts(self, waveforms, **options):
+        found = transcribe(self, waveforms, **options)
+        return [dataclasses.replace(t, doubts=doubts, truncated=False) for t in found]
+
+    monkeypatch.setattr(Recognizer, "transcribe_samples", with_doubts)
+    path = recordings / "0.wav"
+    code, out, err = asr("transcribe", model_file, path, "--format", "jsonl")
+    assert code == 0
+    assert json_lines(out)[0]["doubts"] == [
+        {"kind": "silence", "start": 1.0, "end": 2.5, "removed": "he said"},
+        {"kind": "silence", "start": 3.0, "end": 4.0},
+    ]
+    assert err.splitlines() == [
+        f"asr-attn: {path}: words were taken out where nothing is said, at 1.0 to 2.5 s: he said",
+        f"asr-attn: {path}: words may be written where nothing is said at 3.0 to 4.0 s",
+    ]
 
 
 @pytest.mark.parametrize("command", ["transcribe", "evaluate"])

@@ -283,3 +283,70 @@ def test_refuses_tokens_without_weights():
 def test_refuses_settings_that_make_no_sense(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         DoubtConfig(**wrong)
+
+
+# words in silence: "one two", said in the first 80 steps, and "three four" invented behind them
+SAID = np.arange(STEPS) < 80
+TEXT = "one two three four"
+WORDS = [(0, 3), (4, 7), (8, 13), (14, 18)]
+PLACES = np.r_[np.linspace(5.0, 75.0, 8), np.linspace(110.0, 190.0, 10)]
+
+
+@pytest.mark.parametrize("smear", SMEARS)
+def test_words_where_nothing_is_said_are_one_doubt(smear):
+    (doubt,) = doubts_of(TEXT, attention(PLACES, smear), SAID, words=WORDS)
+    assert (doubt.kind, doubt.tokens) == ("silence", (8, 18))
+    assert doubt.start == pytest.approx(110 * SECONDS, abs=0.5)
+    assert doubt.end == pytest.approx(190 * SECONDS, abs=0.5)
+    assert doubts_of(TEXT, attention(PLACES, smear), SAID) == []  # words that are not named
+
+
+def silent(doubts: list[Doubt]) -> list[tuple[int, int]]:
+    return [doubt.tokens for doubt in doubts if doubt.kind == "silence"]
+
+
+def test_words_apart_in_silence_are_doubts_apart():
+    speech = SAID.copy()
+    speech[100:150] = True  # "three" is said
+    assert silent(doubts_of(TEXT, attention(PLACES), speech, words=WORDS)) == [(14, 18)]
+    speech = np.zeros(STEPS, dtype=bool)
+    speech[35:75] = speech[155:195] = True  # "two" and "four" are
+    found = silent(doubts_of(TEXT, attention(PLACES), speech, words=WORDS))
+    assert found == [(0, 3), (8, 13)]
+
+
+def test_a_word_at_the_edge_of_speech_or_spread_over_it_is_not_in_silence():
+    behind = PLACES.copy()
+    behind[8:] = 82.0  # by 0.1 s
+    assert silent(doubts_of(TEXT, attention(behind, 0.7), SAID, words=WORDS)) == []
+    behind[8:] = 92.0
+    assert silent(doubts_of(TEXT, attention(behind, 0.7), SAID, words=WORDS)) == [(8, 18)]
+    spread = attention(np.where(np.arange(18) < 8, PLACES, 90.0), smear=60.0)
+    assert silent(doubts_of(TEXT, spread, SAID, words=WORDS)) == []
+
+
+def by_ctc(places: np.ndarray, probability: float) -> dict:
+    steps = places.astype(int).tolist()
+    spans = [TokenSpan(token, step, step + 1) for token, step in zip(ids(TEXT), steps)]
+    log_probs = np.log(np.full(len(TEXT), probability))
+    return {"words": WORDS, "ctc_spans": spans, "ctc_log_probs": log_probs}
+
+
+def test_what_ctc_hears_is_said_however_quietly():
+    weights = attention(PLACES)
+    assert silent(doubts_of(TEXT, weights, SAID, **by_ctc(PLACES, 0.9))) == []
+    assert silent(doubts_of(TEXT, weights, SAID, **by_ctc(PLACES, 0.01))) == [(8, 18)]
+
+
+def test_a_word_that_ctc_alone_finds_in_silence_is_doubted():
+    weights = attention(np.linspace(5.0, 75.0, len(TEXT)))
+    found = doubts_of(TEXT, weights, SAID, **by_ctc(PLACES, 0.01))
+    assert silent(found) == [(8, 18)]
+    assert found[-1].start == pytest.approx(110 * SECONDS, abs=0.1)
+
+
+def test_words_that_attend_to_nothing_are_in_silence():
+    weights = attention(PLACES)
+    weights[8:] = 0.0  # monotonic attention has walked past the end
+    (doubt,) = doubts_of(TEXT, weights, SAID, words=WORDS)
+    assert (doubt.kind, doubt.tokens) == ("silence", (8, 18))

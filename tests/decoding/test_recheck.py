@@ -1,6 +1,7 @@
 """A toy recogniser that writes words twice, and what looking at its attention makes of it."""
 
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,10 @@ from asr_attn.text.tokenizer import BLANK, EOS
 A, B, C, SPACE, V = 3, 4, 5, 6, 7
 ONCE = (A, B, C, A, SPACE, B, A)
 TWICE = (*ONCE, SPACE, *ONCE)
+SPELLINGS = ("", "", "", "a", "b", "c", " ")
+TOKENIZER = SimpleNamespace(
+    spellings=SPELLINGS, decode=lambda ids: "".join(SPELLINGS[token] for token in ids)
+)
 STEPS = 40
 CENTRES = (4, 8, 12, 16, 20, 24, 28, 32)
 """Where attention is at each token of what is said; when it is written again, it is there again."""
@@ -33,8 +38,11 @@ class History:
 class Speller:
     """Writes one of a few texts, each with its probability, whatever the memory is."""
 
-    def __init__(self, texts: dict[tuple[int, ...], float]) -> None:
+    def __init__(
+        self, texts: dict[tuple[int, ...], float], places: tuple[int, ...] = CENTRES
+    ) -> None:
         self.texts = texts
+        self.places = places
 
     def init_state(self, memory: Tensor, lengths: Tensor) -> History:
         return History(torch.zeros(len(memory), 0, dtype=torch.long))
@@ -46,7 +54,7 @@ class Speller:
             if complete[: len(history)] == tuple(history) and len(history) < len(complete):
                 probabilities[complete[len(history)]] += probability
         weights = torch.zeros(1, STEPS)
-        weights[0, CENTRES[len(history) % (len(ONCE) + 1)]] = 1.0
+        weights[0, self.places[len(history) % len(self.places)]] = 1.0
         return (probabilities / probabilities.sum()).log(), weights
 
     def step(self, tokens: Tensor, state: History) -> tuple[Tensor, Tensor, History]:
@@ -71,8 +79,10 @@ class Network:
     seconds_per_step = 0.05
     ctc = torch.nn.Linear(1, V)
 
-    def __init__(self, texts: dict[tuple[int, ...], float]) -> None:
-        self.speller = Speller(texts)
+    def __init__(
+        self, texts: dict[tuple[int, ...], float], places: tuple[int, ...] = CENTRES
+    ) -> None:
+        self.speller = Speller(texts, places)
 
     def ctc_log_probs(self, memory: Tensor) -> Tensor:
         return memory.log_softmax(dim=-1)
@@ -95,7 +105,9 @@ UNTRAINED = torch.zeros(STEPS, V)
 
 def check(network, logits, config):
     lengths = torch.tensor([STEPS] * len(logits))
-    return checked_search(network, torch.stack(logits), lengths, [SPEECH] * len(logits), config)
+    return checked_search(
+        network, TOKENIZER, torch.stack(logits), lengths, [SPEECH] * len(logits), config
+    )
 
 
 def test_a_loop_is_searched_again_with_ctc():
@@ -188,3 +200,53 @@ def test_padding_is_no_place_to_align_to():
     assert found.ctc[-1].start == CENTRES[6]
     assert found.weights.shape == (len(ONCE) + 1, 1, steps)
     np.testing.assert_array_equal(found.ctc_log_probs, alone.ctc_log_probs)
+
+
+INVENTED = (*ONCE, SPACE, C, B)
+"""With a word that attention looks for behind the speech."""
+BEHIND = (*CENTRES, 36, 38, 39)
+
+
+def test_words_in_silence_are_searched_again_with_ctc():
+    network = Network({INVENTED: 0.9, ONCE: 0.1}, BEHIND)
+    (found,) = check(network, [SAID_ONCE], SearchConfig())
+    assert found.hypotheses[0].tokens == ONCE
+    assert found.again
+    assert found.doubts == ()
+
+
+@pytest.mark.parametrize("beam", [1, 4])
+def test_words_that_stay_in_silence_are_taken_out_and_told(beam):
+    network = Network({INVENTED: 1.0}, BEHIND)
+    config = SearchConfig(beam=beam)
+    (found,) = check(network, [UNTRAINED], config)
+    best = found.hypotheses[0]
+    assert best.tokens == found.reading.tokens == ONCE
+    assert len(found.reading.weights) == len(ONCE) + 1
+    (doubt,) = found.doubts
+    assert (doubt.kind, doubt.removed, doubt.tokens) == ("silence", "cb", (len(ONCE),) * 2)
+    assert (doubt.start, doubt.end) == pytest.approx((36 * 0.05, 39 * 0.05))
+    total, state = 0.0, network.speller.init_state(UNTRAINED[None], torch.tensor([STEPS]))
+    for read, written in zip((EOS, *ONCE), (*ONCE, EOS)):
+        log_probs, _, state = network.speller.step(torch.tensor([read]), state)
+        total += float(log_probs[0, written])
+    assert best.log_prob == pytest.approx(total, rel=1e-5)
+    assert best.score == pytest.approx(config.rank(total, len(ONCE) + 1), rel=1e-5)
+
+
+def test_with_a_penalty_of_zero_words_in_silence_are_only_told():
+    network = Network({INVENTED: 1.0}, BEHIND)
+    (found,) = check(network, [UNTRAINED], SearchConfig(doubt_penalty=0.0))
+    assert found.hypotheses[0].tokens == INVENTED
+    assert [(d.kind, d.removed) for d in found.doubts] == [("silence", "")]
+
+
+def test_nothing_is_left_where_all_words_are_in_silence():
+    silent = np.zeros(STEPS, dtype=bool)
+    lengths = torch.tensor([STEPS])
+    network = Network({ONCE: 1.0})
+    (found,) = checked_search(
+        network, TOKENIZER, UNTRAINED[None], lengths, [silent], SearchConfig()
+    )
+    assert found.hypotheses[0].tokens == ()
+    assert [doubt.removed for doubt in found.doubts] == ["abca ba"]
