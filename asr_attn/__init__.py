@@ -14,7 +14,8 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 if TYPE_CHECKING:
     from asr_attn.evaluation.explanations import explain
-    from asr_attn.recognizer import Recognizer, Transcript, load
+    from asr_attn.recognizer import Recognizer, load
+    from asr_attn.transcript import Transcript
 
 __all__ = ["Recognizer", "Transcript", "__version__", "explain", "load"]
 

@@ -1,8 +1,8 @@
 """Transcribing with a trained model: ``asr_attn.load(path).transcribe(...)``."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import cast
@@ -21,62 +21,20 @@ from asr_attn.data.batches import pad_waveforms
 from asr_attn.data.manifest import Utterance
 from asr_attn.data.windows import plan_in_order
 from asr_attn.decoding.checked import Checked
-from asr_attn.decoding.doubts import Doubt
 from asr_attn.decoding.hotwords import Hotword, HotwordScorer, fit_hotword
 from asr_attn.decoding.hypothesis import GREATEST, SearchConfig
 from asr_attn.decoding.recheck import checked_search
 from asr_attn.decoding.scorers import Scorer
 from asr_attn.decoding.search import Weighted
-from asr_attn.decoding.words import TimedToken, Word, token_times, word_confidence, words_of
+from asr_attn.decoding.words import token_times, word_confidence, words_of
 from asr_attn.errors import AudioError, InputError
 from asr_attn.lm.loading import load_scorer
+from asr_attn.transcript import Transcript, moved_in_time
 
 BATCH_SECONDS = 60.0
 """Audio that is recognised at once, padding included."""
 
 AudioInput = str | Path | NDArray[np.float32] | torch.Tensor
-
-
-@dataclass(frozen=True)
-class Transcript:
-    """What was recognised.
-
-    Attributes:
-        text: words.
-        duration: seconds of audio.
-        log_prob: weighted sum of what the scorers of the search gave; with attention alone, the
-            natural logarithm of the model's probability of the text.
-        score: what hypotheses were ranked by (length-normalised ``log_prob``).
-        truncated: True when the longest permitted output was reached before the end.
-        silent: True when there was nothing to recognise: silence, or a steady sound, such as hum.
-        parts: what each scorer of the search gave, without its weight; empty for greedy search.
-        words: the words, when each was said and how sure that is.
-        tokens: the tokens, and when each was said.
-        confidence: mean confidence of the words; without words, that nothing was said. See
-            ``Recognizer.calibrated``.
-        doubts: loops, speech left out, ends that came too soon and words in silence, as attention
-            and CTC show them; with the words that were taken out because of it.
-        notes: what was done to the sound when its file was read, to be put after its name.
-        searched_again: True when the text comes from a further search, with safer settings, since
-            there were more doubts of what the first one found.
-        alternatives: further hypotheses, next best first, where they were asked for; without words
-            and doubts.
-    """
-
-    text: str
-    duration: float
-    log_prob: float = 0.0
-    score: float = 0.0
-    truncated: bool = False
-    silent: bool = False
-    parts: Mapping[str, float] = field(default_factory=dict)
-    words: tuple[Word, ...] = ()
-    tokens: tuple[TimedToken, ...] = ()
-    confidence: float | None = None
-    doubts: tuple[Doubt, ...] = ()
-    searched_again: bool = False
-    alternatives: tuple["Transcript", ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 class Recognizer:
@@ -223,7 +181,7 @@ class Recognizer:
             waveforms,
         )
         for checked, kept in zip(found, parts):
-            yield _timed(self._transcript(checked, len(kept.samples) / rate), kept)
+            yield moved_in_time(self._transcript(checked, len(kept.samples) / rate), kept)
 
     def _search(self, beam: int | None, nbest: int) -> SearchConfig:
         """The settings of a search that finds so many hypotheses."""
@@ -322,27 +280,6 @@ def _one_thread_after_forks() -> None:
     """
     if hasattr(os, "register_at_fork"):  # not on Windows, which has no forks
         os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
-
-
-def _timed(transcript: Transcript, kept: Kept) -> Transcript:
-    """The transcript of what is left of a recording, with times in the whole one."""
-    time = kept.time
-
-    def moved(times: tuple[float, float]) -> tuple[float, float]:
-        return time(times[0]), time(times[1])
-
-    return replace(
-        transcript,
-        words=tuple(
-            replace(w, start=time(w.start), end=time(w.end), heard=moved(w.heard))
-            for w in transcript.words
-        ),
-        tokens=tuple(
-            replace(t, ctc=t.ctc and moved(t.ctc), attention=moved(t.attention))
-            for t in transcript.tokens
-        ),
-        doubts=tuple(replace(d, start=time(d.start), end=time(d.end)) for d in transcript.doubts),
-    )
 
 
 def load(

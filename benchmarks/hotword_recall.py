@@ -23,7 +23,8 @@ from asr_attn.checkpoint import TrainedModel, load_model
 from asr_attn.data.manifest import Utterance, read_manifest
 from asr_attn.decoding.hotwords import Hotword
 from asr_attn.decoding.hypothesis import SearchConfig
-from asr_attn.recognizer import Recognizer, Transcript
+from asr_attn.recognizer import Recognizer
+from asr_attn.transcript import Transcript
 
 
 @dataclass(frozen=True)

@@ -162,8 +162,8 @@ def step_intervals(folder: Path) -> None:
 
 def _evaluate(folder: Path, *options: object) -> None:
     from asr_attn.commands import evaluate
-    from asr_attn.recognizer import Transcript
     from asr_attn.text.normalizer import NormalizerConfig
+    from asr_attn.transcript import Transcript
 
     def transcribe(utterances: Any, **_: Any) -> Iterator[tuple[int, Transcript]]:
         with (folder / "a.jsonl").open() as results:

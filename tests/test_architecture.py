@@ -13,7 +13,7 @@ FLOORS = [
     {"nn", "text"},
     {"audio"},
     {"models", "data", "lm"},
-    {"decoding", "checkpoint"},
+    {"decoding", "checkpoint", "transcript"},
     {"evaluation", "recognizer", "settings", "lm_settings", "config", "effects", "overrides"},
     {"training", "cli", "commands"},
 ]
@@ -25,6 +25,7 @@ BESIDE = {
     ("effects", "settings"),
     ("effects", "lm_settings"),
     ("lm_settings", "settings"),
+    ("transcript", "decoding"),
     ("evaluation", "recognizer"),
     ("cli", "commands"),
 }

@@ -18,7 +18,8 @@ from asr_attn.errors import AudioError, InputError
 from asr_attn.evaluation.error_rates import count_errors
 from asr_attn.evaluation.recognition import evaluate
 from asr_attn.evaluation.result_text import evaluation_text
-from asr_attn.recognizer import Recognizer, Transcript, load
+from asr_attn.recognizer import Recognizer, load
+from asr_attn.transcript import Transcript
 
 RATE = 8000
 

@@ -16,7 +16,8 @@ from asr_attn.zoo import model_file, packaged_model
 
 if TYPE_CHECKING:
     from asr_attn.evaluation.word_confidence import ConfidenceFigures
-    from asr_attn.recognizer import Recognizer, Transcript
+    from asr_attn.recognizer import Recognizer
+    from asr_attn.transcript import Transcript
 
 FEW_ERRORS = 20
 """Wrong words below which a calibration is said to rest on few."""

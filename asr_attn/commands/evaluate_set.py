@@ -14,7 +14,8 @@ from asr_attn.evaluation.normalization import TextForm
 from asr_attn.evaluation.results import Evaluation
 
 if TYPE_CHECKING:
-    from asr_attn.recognizer import Recognizer, Transcript
+    from asr_attn.recognizer import Recognizer
+    from asr_attn.transcript import Transcript
 
 
 def evaluate_set(

@@ -15,7 +15,7 @@ from asr_attn.evaluation.normalization import TextForm, text_form
 
 if TYPE_CHECKING:
     from asr_attn.evaluation.report.subjects import Subject
-    from asr_attn.recognizer import Transcript
+    from asr_attn.transcript import Transcript
 
 MEASURED = ("duration", "rate", "snr")
 """What utterances are grouped by where nothing is asked for."""

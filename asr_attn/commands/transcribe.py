@@ -23,7 +23,8 @@ from asr_attn.data.text_files import is_manifest_name
 from asr_attn.errors import AudioError, InputError
 
 if TYPE_CHECKING:
-    from asr_attn.recognizer import Recognizer, Transcript
+    from asr_attn.recognizer import Recognizer
+    from asr_attn.transcript import Transcript
 
 CUT_OFF = (
     "the transcript was cut off at the longest permitted output and is likely wrong; try --beam, "

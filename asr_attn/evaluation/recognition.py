@@ -13,9 +13,10 @@ from asr_attn.errors import AudioError
 from asr_attn.evaluation.normalization import MODEL, VERSION, TextForm, labelled
 from asr_attn.evaluation.results import Evaluation, score_texts
 from asr_attn.evaluation.word_confidence import confidence_figures, judge_words
-from asr_attn.recognizer import BATCH_SECONDS, Recognizer, Transcript
+from asr_attn.recognizer import BATCH_SECONDS, Recognizer
 from asr_attn.text.normalizer import normalize
 from asr_attn.text.symbols import without_symbols
+from asr_attn.transcript import Transcript
 
 FEWEST_SPEAKERS = 20
 """Speakers from which on intervals are over speakers: of fewer, they would be too narrow."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # scoring texts needs no torch
     from numpy.typing import NDArray
 
     from asr_attn.evaluation.word_confidence import ConfidenceFigures
-    from asr_attn.recognizer import Transcript
+    from asr_attn.transcript import Transcript
 
 SHOWN = 10
 """Most frequent errors that are shown of each kind."""

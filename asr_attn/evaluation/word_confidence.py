@@ -23,7 +23,7 @@ from asr_attn.evaluation.calibration import (
 from asr_attn.models.confidence import Calibration
 
 if TYPE_CHECKING:
-    from asr_attn.recognizer import Transcript
+    from asr_attn.transcript import Transcript
 
 FOLDS = 5
 """Parts of the speech, for a calibration that is measured on speech it was not learnt on."""

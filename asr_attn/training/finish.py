@@ -20,8 +20,9 @@ from asr_attn.evaluation.error_rates import ErrorCounts, count_errors
 from asr_attn.evaluation.intervals import rate_interval
 from asr_attn.evaluation.scoring import score_characters, score_words
 from asr_attn.evaluation.word_confidence import judge_words, learn_calibration
-from asr_attn.recognizer import Recognizer, Transcript
+from asr_attn.recognizer import Recognizer
 from asr_attn.training.checkpoints import AVERAGED, BEST_FOLDER, RATES, RunCheckpoints
+from asr_attn.transcript import Transcript
 
 
 def average_best(

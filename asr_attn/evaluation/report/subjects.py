@@ -16,7 +16,8 @@ from asr_attn.evaluation.recognition import evaluate, normalized_references, ref
 from asr_attn.evaluation.results import Evaluation
 from asr_attn.evaluation.runs import read_metrics
 from asr_attn.evaluation.word_confidence import judge_words
-from asr_attn.recognizer import Recognizer, Transcript
+from asr_attn.recognizer import Recognizer
+from asr_attn.transcript import Transcript
 
 LEAST = 1e-4
 """Probability below which nothing is more surprising."""

@@ -9,7 +9,7 @@ import pytest
 from asr_attn.decoding.words import Word
 from asr_attn.evaluation.report.choosing import choose
 from asr_attn.evaluation.report.subjects import LEAST, surprise_of, word_pairs
-from asr_attn.recognizer import Transcript
+from asr_attn.transcript import Transcript
 
 
 def transcript(*words: tuple[str, float], confidence: float | None = None) -> Transcript:
