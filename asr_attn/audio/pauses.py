@@ -17,13 +17,16 @@ SPEECH_LEVEL = 0.4
 """Loudness from which on there is speech: 0 is the background, 1 the loudest frames."""
 SHORTEST_PAUSE = 8
 """Frames of 10 ms; shorter gaps are closures of consonants and belong to the speech."""
-_DIGITAL_SILENCE = -100.0
-"""Decibels below full scale; the rounding error of 16-bit samples is louder. Digital zeros are
-added by editors and codecs and tell nothing about the background."""
-_LOUDNESS_RANGE = (6.0, 50.0)
-"""Least and most decibels from the background to the loudest frames. Noise by itself has less, and
-its fluctuations are no words. Speech has more only next to a gate or added silence; a lower
-background would make breaths and the room count as speech."""
+_DIGITAL_SILENCE = 1e-10
+"""Power of a frame; the rounding error of 16-bit samples has more. Digital zeros are added by
+editors and codecs and tell nothing about the background."""
+STEADY_DECIBELS = 2.0
+"""Least range of loudness with speech in it, from the 10th to the 98th percentile of its frames.
+Hum and white noise range over 1.5 dB at most; speech of a few words over more than 3 dB, even
+under noise 5 dB louder than itself."""
+_LOUDNESS_RANGE = 50.0
+"""Most decibels from the background to the loudest frames. Speech has more only next to a gate or
+added silence; a lower background would make breaths and the room count as speech."""
 _LOUD_FRAMES = 20
 """Most frames above the loudness 1: long silence must not pull it down to the background."""
 
@@ -48,27 +51,35 @@ def sounding_stretches(
     return [(start, end) for start, end in joined if end - start >= _SHORTEST_WORD]
 
 
-def loudness(samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float64]:
+def loudness(
+    samples: NDArray[np.float32], sample_rate: int, least_range: float = STEADY_DECIBELS
+) -> NDArray[np.float64]:
     """Loudness of 10 ms frames in decibels, scaled: 0 is the background, 1 the loudest frames.
 
     The background is the 10th percentile of the frames that are no digital silence. The loudest
     frames are 2 %, or ``_LOUD_FRAMES`` of long recordings.
 
+    Args:
+        samples: (samples,) of one utterance.
+        sample_rate: in Hz.
+        least_range: decibels from the background to the loudest frames, at least.
+
     Returns:
-        (T,); frames of digital silence are below 0.
+        (T,); 0 or less for digital silence, 1 throughout a steady sound.
     """
     hop = sample_rate // FRAMES_PER_SECOND
     frames = samples[: len(samples) // hop * hop].reshape(-1, hop).astype(np.float64)
-    power = np.convolve(np.square(frames).mean(axis=1), np.ones(3) / 3, "same")
-    decibels = 10.0 * np.log10(power + 1e-12)
-    sound = decibels[decibels > _DIGITAL_SILENCE]
-    if not len(sound):
-        return np.zeros(len(decibels))
-    loudest = min(0.02, _LOUD_FRAMES / len(sound))
-    quiet, loud = np.quantile(sound, (0.1, 1.0 - loudest))
-    span = np.clip(loud - quiet, *_LOUDNESS_RANGE)
-    scaled: NDArray[np.float64] = (decibels - (loud - span)) / span
-    return scaled
+    power = np.square(frames).mean(axis=1)
+    sounds = power > _DIGITAL_SILENCE
+    if not sounds.any():
+        return np.zeros(len(power))
+    decibels = 10.0 * np.log10(np.convolve(power, np.ones(3) / 3, "same") + 1e-12)
+    loudest = min(0.02, _LOUD_FRAMES / sounds.sum())
+    quiet, loud = np.quantile(decibels[sounds], (0.1, 1.0 - loudest))
+    if loud - quiet < STEADY_DECIBELS:
+        return sounds.astype(np.float64)
+    span = np.clip(loud - quiet, least_range, _LOUDNESS_RANGE)
+    return np.where(sounds, (decibels - (loud - span)) / span, 0.0)
 
 
 def speech_steps(

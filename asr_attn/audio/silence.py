@@ -6,21 +6,26 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from asr_attn.audio.pauses import FRAMES_PER_SECOND, SHORTEST_PAUSE, loudness, sounding_stretches
+from asr_attn.audio.pauses import (
+    FRAMES_PER_SECOND,
+    SHORTEST_PAUSE,
+    STEADY_DECIBELS,
+    loudness,
+    sounding_stretches,
+)
 
 SHORTEST = 0.1
 """Seconds below which a recording holds no word."""
 SILENCE = 1e-5
 """Peak amplitude (full scale is 1) up to which a recording counts as silent."""
-STEADY_DECIBELS = 2.0
-"""Least range of loudness with speech in it, from the 10th to the 98th percentile of its frames.
-Hum and white noise range over 1.5 dB at most; speech of a few words over more than 3 dB, even
-under noise 5 dB louder than itself."""
 STEADY_SECONDS = 1.0
 """Shorter recordings may be one vowel, which is as steady."""
 SOUND_LEVEL = 0.25
 """Loudness from which on a sound is kept: 0 is the background, 1 the loudest frames. Lower than
 that of speech, so that quiet words stay."""
+SILENCE_DECIBELS = 12.0
+"""Least range of loudness that ``SOUND_LEVEL`` is a share of: under loud noise, what is a little
+quieter than the loudest frames may be speech."""
 LONGEST_EDGE = 1.0
 """Seconds of silence at either end that a recording keeps."""
 LONGEST_PAUSE = 2.0
@@ -81,7 +86,8 @@ def without_long_silence(samples: NDArray[np.float32], sample_rate: int) -> Kept
     whole = Kept(samples, np.zeros(1), np.zeros(1))
     if len(samples) <= LONGEST_EDGE * sample_rate:
         return whole
-    found = sounding_stretches(loudness(samples, sample_rate), SOUND_LEVEL, SHORTEST_PAUSE)
+    levels = loudness(samples, sample_rate, SILENCE_DECIBELS)
+    found = sounding_stretches(levels, SOUND_LEVEL, SHORTEST_PAUSE)
     if not found:
         return whole
     hop = sample_rate // FRAMES_PER_SECOND

@@ -231,8 +231,8 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(varied: RunConfig) -> None
     [
         ({"accelerator": "abacus"}, {}, "trainer: .*abacus"),
         ({"max_time": "soon"}, {}, "trainer: "),
-        ({}, {"lr": -1.0}, "optimizer: .*learning rate"),
-        ({}, {"weight_decay": -1.0}, "optimizer: .*weight_decay"),
+        ({}, {"betas": [2.0, 0.9]}, "optimizer: .*beta"),
+        ({}, {"fussed": True}, "optimizer: .*fussed"),
     ],
 )
 def test_values_that_libraries_refuse_are_explained(
