@@ -78,8 +78,9 @@ def loudness(
     quiet, loud = np.quantile(decibels[sounds], (0.1, 1.0 - loudest))
     if loud - quiet < STEADY_DECIBELS:
         return sounds.astype(np.float64)
-    span = np.clip(loud - quiet, least_range, _LOUDNESS_RANGE)
-    return np.where(sounds, (decibels - (loud - span)) / span, 0.0)
+    span = float(np.clip(loud - quiet, least_range, _LOUDNESS_RANGE))
+    scaled: NDArray[np.float64] = np.where(sounds, (decibels - (loud - span)) / span, 0.0)
+    return scaled
 
 
 def speech_steps(

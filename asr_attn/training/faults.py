@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from pathlib import Path
 
 from asr_attn.audio.augmentation import AugmentationConfig
 from asr_attn.audio.noise import noise_files
+from asr_attn.audio.opening import stated_seconds
 from asr_attn.audio.reading import audio_duration
 from asr_attn.checkpoint import TrainedModel
 from asr_attn.data.manifest import Utterance
@@ -80,20 +82,32 @@ def _fault(utterance: Utterance, max_duration: float) -> str | None:
 
 
 def _audio_fault(utterance: Utterance, lengths: dict[str, float | AudioError]) -> str | None:
-    """Why one utterance cannot be used, by the header of its file (read once per file)."""
+    """Why one utterance cannot be used, by the header of its file (read once per file).
+
+    Headers alone are read, since thousands of hours would take long to count. A file whose header
+    states less than is needed, or nothing, is counted.
+    """
     name = str(utterance.audio)
-    if name not in lengths:
-        try:
-            lengths[name] = audio_duration(utterance.audio)
-        except AudioError as error:
-            lengths[name] = error
-    length = lengths[name]
+    end = utterance.offset + utterance.duration
+    length = lengths.get(name)
+    if length is None:
+        stated = stated_seconds(utterance.audio)
+        length = lengths[name] = _counted(utterance.audio) if stated is None else stated
+    if not isinstance(length, AudioError) and end > length + DURATION_TOLERANCE:
+        length = lengths[name] = _counted(utterance.audio)
     if isinstance(length, AudioError):
         return str(length)
-    end = utterance.offset + utterance.duration
     if end > length + DURATION_TOLERANCE:
         return f"ends at {end:.2f} s, but its file is {length:.2f} s long; correct its duration"
     return None
+
+
+def _counted(path: Path) -> float | AudioError:
+    """The length of a file in seconds, or why it cannot be read."""
+    try:
+        return audio_duration(path)
+    except AudioError as error:
+        return error
 
 
 def check_noise(augmentation: AugmentationConfig, utterances: int) -> None:

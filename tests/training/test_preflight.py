@@ -10,6 +10,7 @@ import soundfile
 from asr_attn.errors import ConfigError, InputError, ManifestError
 from asr_attn.settings import DataConfig
 from asr_attn.text.normalizer import NormalizerConfig
+from asr_attn.training import faults
 from asr_attn.training.faults import check_data
 from asr_attn.training.preparation import load_data
 
@@ -102,3 +103,23 @@ def test_long_utterances_are_no_fault_of_a_test_set(data, tmp_path):
     path.replace(tmp_path / "train.jsonl")
     with pytest.raises(InputError, match=r"10\.0 s long, over data\.max_duration=5"):
         check(replace(config, test=None))
+
+
+def test_headers_alone_are_read_unless_they_state_too_little(data, tmp_path, monkeypatch):
+    """Counting the packets of thousands of hours would take long, each time a training starts."""
+    counted = []
+    original = faults.audio_duration
+    monkeypatch.setattr(
+        faults, "audio_duration", lambda path: counted.append(path.name) or original(path)
+    )
+    noise = np.random.default_rng(0).uniform(-0.1, 0.1, 8000)
+    for name in ("train0", "train1"):
+        soundfile.write(tmp_path / f"{name}.flac", noise, 8000)
+        (tmp_path / f"{name}.wav").unlink()
+    states_half = bytearray((tmp_path / "train1.flac").read_bytes())
+    states_half[18:26] = (int.from_bytes(states_half[18:26], "big") - 4000).to_bytes(8, "big")
+    (tmp_path / "train1.flac").write_bytes(states_half)
+    manifest = tmp_path / "train.jsonl"
+    manifest.write_text(manifest.read_text(encoding="utf-8").replace(".wav", ".flac"), "utf-8")
+    check(data)
+    assert counted == ["train1.flac"]
