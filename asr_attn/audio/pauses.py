@@ -76,10 +76,11 @@ def loudness(
     decibels = 10.0 * np.log10(np.convolve(power, np.ones(3) / 3, "same") + 1e-12)
     loudest = min(0.02, _LOUD_FRAMES / sounds.sum())
     quiet, loud = np.quantile(decibels[sounds], (0.1, 1.0 - loudest))
-    if loud - quiet < STEADY_DECIBELS:
-        return sounds.astype(np.float64)
     span = float(np.clip(loud - quiet, least_range, _LOUDNESS_RANGE))
-    scaled: NDArray[np.float64] = np.where(sounds, (decibels - (loud - span)) / span, 0.0)
+    scaled: NDArray[np.float64] = (decibels - (loud - span)) / span
+    if loud - quiet < STEADY_DECIBELS:
+        scaled[:] = 1.0
+    scaled[~sounds] = 0.0
     return scaled
 
 
