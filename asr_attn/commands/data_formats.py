@@ -17,7 +17,7 @@ from asr_attn.data.formats.webdataset_writer import write as write_shards
 from asr_attn.data.json_lines import parse_bytes
 from asr_attn.data.manifest import Manifest, Utterance, write_manifest
 from asr_attn.data.progress import Bars
-from asr_attn.data.text_files import byte_lines, name_without_endings
+from asr_attn.data.text_files import byte_lines, is_manifest_name, name_without_endings
 from asr_attn.errors import InputError
 from asr_attn.files import file_identity
 
@@ -41,6 +41,8 @@ def import_list(args: argparse.Namespace) -> int:
         raise InputError(f"--columns names {twice[0]} twice; give one column")
     if args.audio_folder is not None and not args.audio_folder.is_dir():
         raise InputError(f"--audio-folder {args.audio_folder} is not a folder; check the path")
+    if not is_manifest_name(args.output):
+        raise InputError(f"--output {args.output}: name a file that ends in .jsonl or .jsonl.gz")
     refuse_overwriting({"--output": args.output}, [args.source])
     _refuse_beside(args.output, args.source)
     store = args.output.with_name(f"{name_without_endings(args.output)}-audio")

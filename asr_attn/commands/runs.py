@@ -1,12 +1,13 @@
 """``asr-attn runs``: what was trained, the best first."""
 
 import argparse
+import difflib
 import json
 from pathlib import Path
 
 from asr_attn.commands.terminal import opened, say
 from asr_attn.errors import InputError
-from asr_attn.evaluation.runs import Run, differences, find_runs, setting
+from asr_attn.evaluation.runs import Run, differences, find_runs, setting, setting_keys
 
 MOST_SETTINGS = 6
 """Settings that are shown where runs differ in more."""
@@ -24,13 +25,29 @@ def runs(args: argparse.Namespace) -> int:
     found = find_runs(root, _left_out)
     if not found:
         raise InputError(f"{root} holds no runs; train one with python train.py")
-    keys = args.setting or differences(found)
+    keys = [_known(key, found) for key in args.setting or ()] or differences(found)
     with opened(None) as stream:
         if args.format == "json":
             stream.write(json.dumps([_to_dict(run, keys) for run in found], indent=2) + "\n")
         else:
             stream.write(_to_text(root, found, keys, bool(args.setting)))
     return 0
+
+
+def _known(key: str, found: list[Run]) -> str:
+    """The full key of a setting; a part such as ``model.attention`` stands for its name.
+
+    Raises:
+        InputError: no run has such a setting.
+    """
+    keys = setting_keys(found)
+    for full in (key, f"{key}.name"):
+        if full in keys:
+            return full
+    near = difflib.get_close_matches(key, keys, 1)
+    raise InputError(
+        f"--setting {key}: no run has this setting" + (f"; did you mean {near[0]}?" if near else "")
+    )
 
 
 def _left_out(error: OSError) -> None:

@@ -1,10 +1,13 @@
 """All that is wrong with a list of utterances, told at once."""
 
+from collections import Counter
 from pathlib import Path
 
 from asr_attn.errors import ManifestError
 
 _SHOWN = 20
+_ALIKE = 3
+"""Places that are listed of one and the same fault."""
 
 
 class Faults:
@@ -17,12 +20,14 @@ class Faults:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._first: list[str] = []
+        self._alike: Counter[str] = Counter()
         self._count = 0
 
     def add(self, where: str, fault: str) -> None:
         """There is a fault at a place."""
         self._count += 1
-        if len(self._first) < _SHOWN:
+        if self._alike[fault] < _ALIKE and len(self._first) < _SHOWN:
+            self._alike[fault] += 1
             self._first.append(f"  {where}: {fault}")
 
     def refuse(self) -> None:

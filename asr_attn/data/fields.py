@@ -9,6 +9,11 @@ from typing import Any
 
 NEEDED_KEYS = ("id", "audio", "text", "duration")
 KNOWN_KEYS = (*NEEDED_KEYS, "offset", "speaker", "language")
+_WAYS_OUT = {
+    "duration": " (seconds); asr-attn data import csv makes a manifest with durations of a table "
+    "of files and texts"
+}
+"""How to come by a key that is missing."""
 
 
 def record_faults(record: Mapping[str, Any]) -> list[str]:
@@ -21,7 +26,7 @@ def record_faults(record: Mapping[str, Any]) -> list[str]:
     for key in KNOWN_KEYS:
         if key not in record:
             if key in NEEDED_KEYS and key not in meant.values():
-                faults.append(f'missing key "{key}"')
+                faults.append(f'missing key "{key}"{_WAYS_OUT.get(key, "")}')
         elif (fault := _value_fault(key, record[key])) is not None:
             faults.append(fault)
     return faults

@@ -22,6 +22,10 @@ def parse_object(line: str) -> tuple[dict[str, Any] | None, list[str]]:
     try:
         record = _DECODER.decode(line)
     except json.JSONDecodeError as error:
+        if error.pos == 0 and not line.lstrip().startswith(("{", "[")):
+            return None, [
+                "not a JSON object; asr-attn data import makes a manifest of a table or a list"
+            ]
         return None, [f"not JSON: {error.msg} at column {error.colno}"]
     except (ValueError, RecursionError) as error:
         return None, [f"not JSON: {error}"]

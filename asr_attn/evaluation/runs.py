@@ -118,6 +118,11 @@ def differences(runs: list[Run]) -> list[str]:
     return sorted(found, key=lambda key: (key not in everywhere, not key.endswith(".name"), key))
 
 
+def setting_keys(runs: list[Run]) -> list[str]:
+    """All dotted settings that some of the runs have."""
+    return sorted({key for run in runs for key in _flattened(run.settings)})
+
+
 def setting(run: Run, key: str) -> Any:
     """A dotted setting of a run; None where it has none."""
     return _flattened(run.settings).get(key)

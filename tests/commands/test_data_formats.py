@@ -136,3 +136,13 @@ def test_shards_are_used_like_files(data, asr, manifest, model_file, tmp_path):
     assert "would replace it; name another" in told
     code, told = data("export", "csv", again, "--output", tmp_path / "y.csv", "--megabytes", 1)
     assert "--megabytes is for webdataset" in told
+
+
+def test_a_manifest_is_called_as_one(asr, tmp_path):
+    (tmp_path / "list.csv").write_text("audio,text\n", encoding="utf-8")
+    code, _, err = asr(
+        "data", "import", "csv", tmp_path / "list.csv", "--output", tmp_path / "m.csv"
+    )
+    assert code == 2
+    assert "name a file that ends in .jsonl or .jsonl.gz" in err
+    assert not output.exists()

@@ -45,6 +45,14 @@ def test_runs_are_ranked_by_their_error_rate(asr, root):
     assert lines[3] == ["c", "none", "yet", "2", "1.0", "0"]
 
 
+def test_a_setting_that_no_run_has_is_refused_and_a_part_shows_its_name(asr, root):
+    code, out, err = asr("runs", root, "--setting", "optimizer.lrr")
+    assert (code, out) == (2, "")
+    assert "no run has this setting; did you mean optimizer.lr?" in err
+    _, out, _ = asr("runs", root, "--setting", "model.encoder")
+    assert out.count("listener") == 3
+
+
 def test_runs_of_models_that_were_chosen_by_cer_are_ranked_by_it(asr, model_file, tmp_path):
     make_run(tmp_path / "a", model_file, 0.8, {"dev_cer": 0.3, "monitor": "cer"})
     make_run(tmp_path / "b", model_file, 0.9, {"dev_cer": 0.2, "monitor": "cer"})

@@ -135,7 +135,17 @@ def test_one_fault_in_a_line(folder, line, expected):
 @pytest.mark.parametrize("key", ["id", "audio", "text", "duration"])
 def test_missing_key(folder, key):
     path = write(folder, {name: value for name, value in GOOD.items() if name != key})
-    assert faults(path) == [f'{path}:1: missing key "{key}"']
+    (found,) = faults(path)
+    assert found.startswith(f'{path}:1: missing key "{key}"')
+    assert ("asr-attn data import csv makes" in found) == (key == "duration")
+
+
+def test_a_fault_of_many_lines_does_not_hide_others(folder):
+    without = {key: value for key, value in GOOD.items() if key != "duration"}
+    path = write(folder, *({**without, "id": f"u{i}"} for i in range(30)), {"id": "v", "audio": ""})
+    found = faults(path)
+    places = [line.removeprefix(f"{path}:").split(":")[0] for line in found]
+    assert places == ["1", "2", "3", "31", "31", "and 28 more"]
 
 
 def test_misspelt_needed_key_is_reported_once(folder):
@@ -161,19 +171,20 @@ def test_all_faults_are_listed_together(folder):
         {**GOOD, "id": "u2"},
     )
     assert faults(path) == [
-        f"{path}:2: not JSON: Expecting value at column 1",
+        f"{path}:2: not a JSON object; asr-attn data import makes a manifest of a table or a list",
         f'{path}:3: "text" must be a string, got a number',
         f'{path}:3: "duration" must be above 0, got -1',
         f'{path}:4: missing key "audio"',
         f'{path}:4: missing key "text"',
-        f'{path}:4: missing key "duration"',
+        f'{path}:4: missing key "duration" (seconds); asr-attn data import csv makes a manifest '
+        "with durations of a table of files and texts",
         f'{path}:3: id "u1" is already on line 1',
         f'{path}:5: id "u2" is already on line 4',
     ]
 
 
 def test_long_lists_of_faults_are_cut(folder):
-    path = write(folder, *["x"] * 57)
+    path = write(folder, *({**GOOD, "id": f"u{i}", "duration": -1 - i} for i in range(57)))
     found = faults(path)
     assert len(found) == 21
     assert found[19].startswith(f"{path}:20: ")
