@@ -4,6 +4,7 @@ What a command needs is imported when it runs.
 """
 
 import argparse
+import difflib
 from typing import Any, NoReturn, TypeAlias
 
 from asr_attn.commands.argument_types import file_path, output_file
@@ -111,9 +112,14 @@ class Parser(argparse.ArgumentParser):
         self.register("action", "store", _StoreOnce)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse as argparse does, with no option given yet."""
+        """Parse as argparse does, with no option given yet, and none that is unknown."""
         self.given = []
-        return super().parse_known_args(args, namespace)
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            near = difflib.get_close_matches(unknown[0], self._option_string_actions, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return found, unknown
 
     def error(self, message: str) -> NoReturn:
         """Raise an InputError."""

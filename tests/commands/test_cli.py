@@ -46,6 +46,12 @@ def test_each_bad_file_alone_is_refused_in_one_sentence(refused, model_file, tmp
     assert not output.exists()
 
 
+def test_an_unknown_option_names_the_nearest_and_the_help_of_its_command(refused, model_file):
+    told = refused("transcribe", model_file, "a.wav", "--bem", 3)
+    assert "unrecognized arguments: --bem 3; did you mean --beam?" in told
+    assert "see asr-attn transcribe --help" in told
+
+
 def test_the_others_are_done_when_some_fail(asr, model_file, recordings, texts, tmp_path):
     bad = tmp_path / "bad"
     bad.mkdir()

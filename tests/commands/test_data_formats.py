@@ -140,9 +140,8 @@ def test_shards_are_used_like_files(data, asr, manifest, model_file, tmp_path):
 
 def test_a_manifest_is_called_as_one(asr, tmp_path):
     (tmp_path / "list.csv").write_text("audio,text\n", encoding="utf-8")
-    code, _, err = asr(
-        "data", "import", "csv", tmp_path / "list.csv", "--output", tmp_path / "m.csv"
-    )
+    table, output = tmp_path / "list.csv", tmp_path / "m.csv"
+    code, _, err = asr("data", "import", "csv", table, "--output", output)
     assert code == 2
     assert "name a file that ends in .jsonl or .jsonl.gz" in err
     assert not output.exists()
