@@ -333,6 +333,9 @@ def _explain(error: Exception, overrides: Sequence[str], conf: Path, task: str) 
     if isinstance(error, ConfigCompositionException) and text.startswith("Could not override"):
         group = text.split("'")[1]
         return f"{group}=...: has no choices here; see python train.py task={task} --help"
+    if text.startswith("Unexpected type for root"):  # OmegaConf cannot set a part that is null
+        deep = [written_name(o.split("=")[0]) for o in overrides if o.split("=")[0].count(".") > 1]
+        return f"{', '.join(deep)}: belongs to a part that is null here; leave it out"
     key: str | None = getattr(cause, "full_key", None)
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) or "not in" in text:
         known = valid_keys(compose(TASKS[task]))

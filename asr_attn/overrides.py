@@ -8,6 +8,8 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 
+from asr_attn.errors import ConfigError
+
 PATHS = frozenset(
     {
         "run_dir",
@@ -43,6 +45,9 @@ def quote_paths(arguments: Sequence[str]) -> list[str]:
 
     Args:
         arguments: of the command line.
+
+    Raises:
+        ConfigError: a path is empty, as that of an unset variable of a shell.
     """
     sweep = any(argument in ("-m", "--multirun") for argument in arguments)
     return [_quote_value(argument, sweep) for argument in arguments]
@@ -59,19 +64,21 @@ def _quote_value(argument: str, sweep: bool) -> str:
     name = key.lstrip("+")
     if name not in PATHS | PATH_LISTS or not sign:
         return argument
+    if value.strip() in ("", '""', "''"):
+        raise ConfigError(f"{name}= is empty; name a path, or leave {name} out")
     quote = _quote_list if name in PATH_LISTS else _quote_path
     runs = _split(value, nested=True) if sweep else [value]
     return f"{key}={','.join(map(quote, runs))}"
 
 
 def _quote_path(text: str) -> str:
-    if text in ("", "null") or _QUOTED.fullmatch(text) or _FUNCTION.fullmatch(text):
+    if text == "null" or _QUOTED.fullmatch(text) or _FUNCTION.fullmatch(text):
         return text
     return quoted(os.path.expanduser(text))  # noqa: PTH111 - unknown users stay as they are
 
 
 def _quote_list(text: str) -> str:
-    if text in ("", "null") or _FUNCTION.fullmatch(text):
+    if text == "null" or _FUNCTION.fullmatch(text):
         return text
     if not (text.startswith("[") and text.endswith("]")):
         return f"[{_quote_path(text)}]"

@@ -188,3 +188,8 @@ def test_a_sweeper_that_is_missing_names_its_package():
         pytest.skip("hydra-optuna-sweeper is installed")
     with pytest.raises(ConfigError, match="needs the package hydra-optuna-sweeper"):
         check_overrides(["--multirun", "experiment=fsdd_optuna"], CONF)
+
+
+def test_settings_of_a_part_that_is_null_are_explained():
+    with pytest.raises(ConfigError, match=r"^data\.digits\.train: belongs to a part that is null"):
+        check_overrides(["data=manifests", "data.digits.train=5"], CONF)

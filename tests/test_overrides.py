@@ -1,6 +1,7 @@
 """Paths on the command line of ``train.py``, from the shell to the settings and back."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from hydra import compose, initialize_config_dir
 
 from asr_attn.config import check_overrides, name_groups, register_schemas, resolve, task_of
 from asr_attn.errors import ConfigError
-from asr_attn.overrides import quote_paths
+from asr_attn.overrides import PATH_LISTS, PATHS, quote_paths
 from asr_attn.shell import setting, shell_argument
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -155,3 +156,10 @@ def test_advice_for_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("asr_attn.shell.os.name", "nt")
     assert shell_argument("resume=runs\\a") == "resume=runs\\a"
     assert shell_argument("resume=C:\\My runs\\a & b\\") == '"resume=C:\\My runs\\a & b\\\\"'
+
+
+@pytest.mark.parametrize("key", sorted(PATHS | PATH_LISTS))
+@pytest.mark.parametrize("value", ["", '""', "''"])
+def test_an_empty_path_is_refused_by_its_key(key, value):
+    with pytest.raises(ConfigError, match=f"^{re.escape(key)}= is empty; name a path"):
+        quote_paths([f"{key}={value}"])
