@@ -91,6 +91,34 @@ def test_attention_equals_the_formula_over_several_steps_for_each_utterance_alon
                 np.testing.assert_allclose(state.own[row, :, 0].detach(), move[row])
 
 
+@pytest.mark.parametrize("normalizer", NORMALIZERS)
+@pytest.mark.parametrize("name", ["forward", "forward_agent"])
+def test_padding_has_no_part_whatever_normalizes(name, normalizer, example):
+    """Sparse normalizers compare all energies, so that large ones in the padding would tell."""
+    torch.manual_seed(0)
+    config = SoftAttentionConfig(
+        score="dot", size=6, heads=2, dynamics=name, reach=2, normalizer=normalizer
+    )
+    module = SoftAttention(4, 6, config).double()
+
+    def attend(memory: Tensor, lengths: Tensor, queries: Tensor) -> Tensor:
+        keys = module.prepare(memory, lengths)
+        state, found = module.initial_state(keys), []
+        for query in queries:
+            _, weights, state = module(query, keys, state)
+            found.append(weights)
+        return torch.stack(found)
+
+    together = attend(example.memory, example.lengths, example.queries)
+    for row, length in enumerate(example.lengths.tolist()):
+        part = slice(row, row + 1)
+        alone = attend(
+            example.memory[part, :length], example.lengths[part], example.queries[:, part]
+        )
+        torch.testing.assert_close(together[:, part, :, :length], alone)
+        assert not together[:, row, :, length:].any()
+
+
 def call(
     name: str,
     energies: Tensor,
