@@ -41,10 +41,10 @@ def import_list(args: argparse.Namespace) -> int:
         raise InputError(f"--columns names {twice[0]} twice; give one column")
     if args.audio_folder is not None and not args.audio_folder.is_dir():
         raise InputError(f"--audio-folder {args.audio_folder} is not a folder; check the path")
-    if not is_manifest_name(args.output):
-        raise InputError(f"--output {args.output}: name a file that ends in .jsonl or .jsonl.gz")
     refuse_overwriting({"--output": args.output}, [args.source])
     _refuse_beside(args.output, args.source)
+    if not is_manifest_name(args.output):
+        raise InputError(f"--output {args.output}: name a file that ends in .jsonl or .jsonl.gz")
     store = args.output.with_name(f"{name_without_endings(args.output)}-audio")
     if args.allow_pipes and args.format != "kaldi":
         raise InputError("--allow-pipes is for kaldi; other formats have no commands")
