@@ -32,6 +32,7 @@ PATH_LISTS = frozenset({"data.also_train"})
 """Settings that are lists of paths."""
 
 _QUOTED = re.compile(r"""(["'])(?:\\.|(?!\1|\\).)*\1""", re.DOTALL)
+_EMPTY = ("", '""', "''")
 _FUNCTION = re.compile(r"(choice|shuffle|sort|glob|tag|extend_list)\(.*\)", re.DOTALL)
 """Functions of Hydra that give several values, or a list."""
 
@@ -64,11 +65,21 @@ def _quote_value(argument: str, sweep: bool) -> str:
     name = key.lstrip("+")
     if name not in PATHS | PATH_LISTS or not sign:
         return argument
-    if value.strip() in ("", '""', "''"):
+    if value.strip() in _EMPTY:
         raise ConfigError(f"{name}= is empty; name a path, or leave {name} out")
     quote = _quote_list if name in PATH_LISTS else _quote_path
-    runs = _split(value, nested=True) if sweep else [value]
+    runs = list(_split(value, nested=True)) if sweep else [value]
+    listed = name in PATH_LISTS
+    if any(_holds_empty(run, listed) for run in runs):
+        raise ConfigError(f"{name}={value} holds an empty path; name a path, or take it out")
     return f"{key}={','.join(map(quote, runs))}"
+
+
+def _holds_empty(text: str, listed: bool) -> bool:
+    """Whether a value, or in a list one of its items, is empty; a comma may end a list."""
+    if listed and text.startswith("[") and text.endswith("]"):
+        return any(item.strip() in ('""', "''") for item in _split(text[1:-1], nested=False))
+    return text.strip() in _EMPTY
 
 
 def _quote_path(text: str) -> str:

@@ -163,3 +163,21 @@ def test_advice_for_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_empty_path_is_refused_by_its_key(key, value):
     with pytest.raises(ConfigError, match=f"^{re.escape(key)}= is empty; name a path"):
         quote_paths([f"{key}={value}"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key"),
+    [
+        (["data.also_train=['']"], "data.also_train"),
+        (['data.also_train=[a.jsonl, ""]'], "data.also_train"),
+        (["-m", "start_from=a,,b"], "start_from"),
+        (["-m", "start_from=a,''"], "start_from"),
+    ],
+)
+def test_empty_paths_among_several_are_refused_by_key(arguments: list[str], key: str) -> None:
+    with pytest.raises(ConfigError, match=f"{key}=.* holds an empty path"):
+        quote_paths(arguments)
+
+
+def test_a_comma_at_the_end_of_a_list_is_no_empty_path() -> None:
+    assert quote_paths(["data.also_train=[a.jsonl,]"]) == ['data.also_train=["a.jsonl"]']
